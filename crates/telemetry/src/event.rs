@@ -1,0 +1,264 @@
+//! The events and the causes that they carry.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use vocab::{Backend, BrowserName, FailureKind, ModelHash, RequestId, SessionId, WorkerId};
+
+/// Declares an enum of causes: fieldless, each with one name, usable as a counter's label.
+macro_rules! causes {
+    ($(#[$meta:meta])* $name:ident { $($(#[$vmeta:meta])* $variant:ident = $text:literal,)+ }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+        #[non_exhaustive]
+        pub enum $name {
+            $($(#[$vmeta])* #[serde(rename = $text)] $variant,)+
+        }
+
+        impl $name {
+            /// Every cause, in the order of declaration.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
+
+            /// The name used in JSON and as a counter's label.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text,)+ }
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.pad(self.as_str())
+            }
+        }
+    };
+}
+
+causes! {
+    /// Why a worker left the pool.
+    LeaveCause {
+        /// Its owner took it away in an orderly fashion.
+        Retired = "retired",
+        /// Its connection closed.
+        Disconnected = "disconnected",
+        /// Its browser or its page crashed.
+        Crashed = "crashed",
+        /// It did not confirm a cancellation, a load or an unload in time.
+        Unresponsive = "unresponsive",
+        /// A call to it found nobody there.
+        Vanished = "vanished",
+        /// Its owner dropped the membership without a word.
+        Dropped = "dropped",
+        /// Its answers were wrong.
+        Quarantined = "quarantined",
+        /// The pool shut down.
+        Shutdown = "shutdown",
+    }
+}
+
+causes! {
+    /// Why a loaded model was dropped from a worker that stayed.
+    EvictCause {
+        /// Its memory was needed for another model; it was the least recently used one.
+        Memory = "memory",
+        /// The worker held as many sessions as it may.
+        SessionLimit = "session_limit",
+        /// The device that it was on was lost, or an allocation in it failed.
+        Broken = "broken",
+        /// The page said that it no longer has it.
+        Missing = "missing",
+        /// Somebody asked for it.
+        Requested = "requested",
+    }
+}
+
+causes! {
+    /// Why a request was not accepted.
+    RejectReason {
+        /// The queue was at its capacity.
+        QueueFull = "queue_full",
+        /// The inputs do not fit the model's signature.
+        InvalidInput = "invalid_input",
+        /// No worker could ever serve it.
+        NoWorker = "no_worker",
+        /// The model needs more memory than any matching worker has.
+        ModelTooLarge = "model_too_large",
+        /// The pool is closing.
+        ShuttingDown = "shutting_down",
+    }
+}
+
+causes! {
+    /// Why an accepted request was put back into the queue.
+    RetryCause {
+        /// Its worker left.
+        WorkerLost = "worker_lost",
+        /// The worker ran out of memory.
+        OutOfMemory = "out_of_memory",
+        /// The worker's device was lost.
+        DeviceLost = "device_lost",
+        /// The page no longer had the session.
+        NoSuchSession = "no_such_session",
+        /// The backend could not take the model, and the caller allowed another one.
+        Fallback = "fallback",
+        /// The call ended as cancelled although nobody had cancelled it.
+        Interrupted = "interrupted",
+    }
+}
+
+causes! {
+    /// How an accepted request ended.
+    Outcome {
+        /// With its result.
+        Completed = "completed",
+        /// Its caller went away.
+        Cancelled = "cancelled",
+        /// Its deadline passed.
+        DeadlineExceeded = "deadline_exceeded",
+        /// The model could not be loaded.
+        LoadFailed = "load_failed",
+        /// The page reported that the run failed.
+        InferenceFailed = "inference_failed",
+        /// Its workers left, as often as it may be tried.
+        WorkersLost = "workers_lost",
+        /// No worker was left that could serve it.
+        NoWorker = "no_worker",
+        /// The pool shut down.
+        ShuttingDown = "shutting_down",
+    }
+}
+
+/// Where something was computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[allow(clippy::exhaustive_structs, reason = "it is the key of the latency histograms, whole by design")]
+pub struct Place {
+    /// The worker.
+    pub worker: WorkerId,
+    /// Its browser.
+    pub browser: BrowserName,
+    /// The backend within it.
+    pub backend: Backend,
+}
+
+/// One thing that happened. Times are milliseconds.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Event {
+    /// A worker joined.
+    WorkerJoined {
+        /// The worker.
+        worker: WorkerId,
+        /// Its browser.
+        browser: BrowserName,
+        /// The browser's version, as it says itself.
+        browser_version: Arc<str>,
+        /// How many requests it takes at once.
+        slots: u32,
+    },
+    /// A worker left.
+    WorkerLeft {
+        /// The worker.
+        worker: WorkerId,
+        /// Why.
+        cause: LeaveCause,
+    },
+    /// A model began to load.
+    SessionLoading {
+        /// The new session.
+        session: SessionId,
+        /// The model.
+        model: ModelHash,
+        /// Where.
+        place: Place,
+    },
+    /// A model finished loading.
+    SessionLoaded {
+        /// The session.
+        session: SessionId,
+        /// The model.
+        model: ModelHash,
+        /// Where.
+        place: Place,
+        /// How long it took, as the page measured it.
+        load_ms: f64,
+    },
+    /// A model could not be loaded.
+    SessionLoadFailed {
+        /// The session that did not come to be.
+        session: SessionId,
+        /// The model.
+        model: ModelHash,
+        /// Where.
+        place: Place,
+        /// What the page reported; `None` where the page did not answer.
+        kind: Option<FailureKind>,
+    },
+    /// A loaded model was dropped.
+    SessionEvicted {
+        /// The session.
+        session: SessionId,
+        /// Where it was.
+        worker: WorkerId,
+        /// Why.
+        cause: EvictCause,
+    },
+    /// A request was accepted into the queue.
+    RequestAccepted {
+        /// The request.
+        request: RequestId,
+        /// Its model.
+        model: ModelHash,
+        /// How many requests were queued before it.
+        queued: u64,
+    },
+    /// A request was not accepted.
+    RequestRejected {
+        /// Why.
+        reason: RejectReason,
+    },
+    /// A request was sent to a worker.
+    RequestDispatched {
+        /// The request.
+        request: RequestId,
+        /// Where to.
+        place: Place,
+        /// Which attempt this is, from 1.
+        attempt: u32,
+    },
+    /// A request went back into the queue.
+    RequestRetried {
+        /// The request.
+        request: RequestId,
+        /// The worker that did not answer it.
+        worker: WorkerId,
+        /// Why.
+        cause: RetryCause,
+    },
+    /// A request ended.
+    RequestFinished {
+        /// The request.
+        request: RequestId,
+        /// Its model.
+        model: ModelHash,
+        /// How it ended.
+        outcome: Outcome,
+        /// Where it was last sent; `None` where it never was.
+        place: Option<Place>,
+        /// From acceptance to the last dispatch, or to the end where it was never dispatched.
+        queue_ms: f64,
+        /// What the page spent computing; `None` without a result.
+        in_page_ms: Option<f64>,
+        /// From acceptance to the end.
+        total_ms: f64,
+    },
+    /// Something failed that no caller waits for.
+    Orphan {
+        /// Which operation failed, for example `unload`.
+        operation: &'static str,
+        /// The worker concerned, if any.
+        worker: Option<WorkerId>,
+        /// The error's own text, cut to a few hundred bytes by whoever emits it.
+        detail: Arc<str>,
+    },
+}

@@ -1,0 +1,33 @@
+//! What happened in the pool, as types.
+//!
+//! The crate holds the vocabulary of [`Event`]s with their causes, a cheap cloneable [`Telemetry`] handle that counts
+//! them, keeps latency histograms and remembers the most recent ones, and the [`Sink`] trait through which another
+//! layer listens. Everything that it keeps is bounded: the counters and the histograms have a fixed set of labels,
+//! the memory of recent events a fixed length.
+//!
+//! It does **not** hold exporters, does no I/O, reads no clock (every event comes with its `now`) and decides nothing.
+//! Emitting never waits: a sample that would have to wait for a lock is counted as lost instead.
+//!
+//! ```
+//! use telemetry::{Event, RejectReason, Telemetry};
+//! # #[allow(clippy::disallowed_methods, reason = "an example has no clock to inject")]
+//! # fn clock() -> std::time::Instant { std::time::Instant::now() }
+//!
+//! let telemetry = Telemetry::new();
+//! telemetry.emit(clock(), Event::RequestRejected { reason: RejectReason::QueueFull });
+//! let snapshot = telemetry.snapshot();
+//! assert_eq!(snapshot.counters["requests_rejected.queue_full"], 1);
+//! ```
+
+mod counters;
+mod event;
+mod handle;
+mod latency;
+mod ring;
+mod sink;
+mod snapshot;
+
+pub use event::{Event, EvictCause, LeaveCause, Outcome, Place, RejectReason, RetryCause};
+pub use handle::{Builder, Telemetry};
+pub use sink::Sink;
+pub use snapshot::{LatencyKind, LatencySummary, Recorded, Snapshot};
