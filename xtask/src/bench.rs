@@ -1,0 +1,20 @@
+//! `cargo xtask bench`: a benchmark of the pool, compiled as users compile it.
+
+use anyhow::{Context as _, Result};
+
+use crate::flags::Bench;
+use crate::home::{HOME_VARIABLE, home};
+use crate::sh::Cmd;
+
+/// Runs the example that measures what was asked for.
+pub(crate) fn run(flags: &Bench) -> Result<()> {
+    let example = flags.what.example();
+    let mut bench =
+        Cmd::cargo("run").args(["--release", "--package", "webnn-pool", "--example", example, "--"]);
+    if let Some(file) = &flags.json {
+        // The benchmark runs in the workspace root; the file is meant relative to where the user stands.
+        let file = std::path::absolute(file).with_context(|| format!("{file} is no usable path"))?;
+        bench = bench.arg("--json").arg(file);
+    }
+    bench.args(&flags.rest).env(HOME_VARIABLE, home()?).run()
+}

@@ -1,0 +1,20 @@
+//! `cargo xtask demo`: from nothing to sentences embedded on real engines.
+
+use anyhow::Result;
+
+use crate::flags::{Fixtures, Setup};
+use crate::home::{HOME_VARIABLE, home};
+use crate::sh::Cmd;
+use crate::{fixtures, setup};
+
+/// Sets up, builds the one model that is needed, and runs the example.
+pub(crate) fn run() -> Result<()> {
+    let home = home()?;
+    setup::run(&Setup::default())?;
+    fixtures::run(&Fixtures { only: Some("minilm".to_owned()) })?;
+    Cmd::cargo("run")
+        .args(["--package", "webnn-pool", "--example", "demo", "--", "--fixtures"])
+        .arg(fixtures::folder(&home))
+        .env(HOME_VARIABLE, home)
+        .run()
+}

@@ -1,0 +1,83 @@
+//! `cargo xtask e2e`: the browser-backed tests, each in its own binary, one at a time.
+
+use anyhow::{Result, bail};
+
+use crate::flags::E2e;
+use crate::sh::Cmd;
+use crate::tally::Tally;
+use crate::{leftovers, metadata};
+
+/// How the names of browser-backed test targets begin.
+pub(crate) const PREFIX: &str = "e2e_";
+
+/// The feature that they require, so that plain `cargo test` leaves them out.
+pub(crate) const FEATURE: &str = "e2e";
+
+/// A browser-backed test binary.
+#[derive(Debug)]
+struct Binary {
+    package: String,
+    name: String,
+}
+
+/// Runs, or lists, what the flags ask for.
+pub(crate) fn run(flags: &E2e) -> Result<()> {
+    if flags.list {
+        for binary in binaries()? {
+            println!("{} ({})", binary.name, binary.package);
+        }
+        return Ok(());
+    }
+    let mut tally = Tally::default();
+    let done = run_into(flags.only.as_deref(), &mut tally);
+    println!("{tally}");
+    done
+}
+
+/// Runs every binary whose name contains `only`, adds its results, and looks for what is left over.
+pub(crate) fn run_into(only: Option<&str>, tally: &mut Tally) -> Result<()> {
+    let all = binaries()?;
+    let chosen: Vec<_> =
+        all.iter().filter(|binary| only.is_none_or(|part| binary.name.contains(part))).collect();
+    if chosen.is_empty() {
+        bail!("no browser-backed test matches: see `cargo xtask e2e --list`");
+    }
+    let before = leftovers::marked()?;
+    let mut failed = Vec::new();
+    for binary in chosen {
+        if let Err(error) = tally.run(command(&all, binary)) {
+            eprintln!("error: {error:#}");
+            failed.push(binary.name.as_str());
+        }
+    }
+    let clean = leftovers::expect_none(&before);
+    if clean.is_err() {
+        tally.failed += 1;
+    }
+    if !failed.is_empty() {
+        bail!("failed: {}", failed.join(", "));
+    }
+    clean
+}
+
+fn command(all: &[Binary], binary: &Binary) -> Cmd {
+    // The whole workspace with one set of features for every binary: choosing the package with `-p` would resolve
+    // the features of everything below anew, and compile it all a second time.
+    let mut features: Vec<String> =
+        all.iter().map(|binary| format!("{}/{FEATURE}", binary.package)).collect();
+    features.dedup();
+    Cmd::cargo("test")
+        .args(["--workspace", "--features", &features.join(","), "--test", &binary.name])
+        .args(["--", "--test-threads=1", "--nocapture"])
+}
+
+/// Every browser-backed test binary, ordered by package.
+fn binaries() -> Result<Vec<Binary>> {
+    let mut found = Vec::new();
+    for member in metadata::load()?.members {
+        let tests =
+            member.targets.iter().filter(|target| target.kind == "test" && target.name.starts_with(PREFIX));
+        found.extend(tests.map(|test| Binary { package: member.name.clone(), name: test.name.clone() }));
+    }
+    Ok(found)
+}

@@ -1,0 +1,85 @@
+//! The command line of `cargo xtask`.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// The project's own commands.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+pub(crate) struct Flags {
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Build `webnn-pool` and let it install or find browsers, drivers and the page's runtime.
+    Setup(Setup),
+    /// Build the fixture models with their native references.
+    Fixtures(Fixtures),
+    /// Set everything up, then embed sentences on every engine that this machine has.
+    Demo,
+    /// Everything: checks, unit, property and doc tests, then the browser-backed tests.
+    Test,
+    /// The browser-backed tests alone.
+    E2e(E2e),
+    /// A benchmark of the pool, in release mode.
+    Bench(Bench),
+    /// Check layers, file conventions, documentation and lock files.
+    Tidy,
+    /// What `.ci/run` does, with the time of each step.
+    Ci,
+}
+
+#[derive(Debug, Default, Args)]
+pub(crate) struct Setup {
+    /// Comma-separated browser names; without it, whatever `webnn-pool setup` takes as its default.
+    #[arg(long, value_name = "LIST")]
+    pub(crate) browsers: Option<String>,
+}
+
+#[derive(Debug, Default, Args)]
+pub(crate) struct Fixtures {
+    /// Comma-separated fixture names; without it, all of them.
+    #[arg(long, value_name = "LIST")]
+    pub(crate) only: Option<String>,
+}
+
+#[derive(Debug, Default, Args)]
+pub(crate) struct E2e {
+    /// Name the browser-backed test binaries and run none.
+    #[arg(long)]
+    pub(crate) list: bool,
+    /// Run only the binaries whose name contains this text.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) only: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Bench {
+    /// What to measure.
+    pub(crate) what: BenchName,
+    /// Write the figures as JSON to this file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<String>,
+    /// Everything after `--` goes to the benchmark as it is.
+    #[arg(last = true)]
+    pub(crate) rest: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BenchName {
+    /// Echo of tensors through the bridge against a raw WebSocket echo in the same browser.
+    Transport,
+    /// End-to-end time against in-page time, and dispatch overhead.
+    Overhead,
+}
+
+impl BenchName {
+    /// The example of `webnn-pool` that measures it.
+    pub(crate) const fn example(self) -> &'static str {
+        match self {
+            Self::Transport => "bench_transport",
+            Self::Overhead => "bench_overhead",
+        }
+    }
+}

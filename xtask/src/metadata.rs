@@ -1,0 +1,161 @@
+//! The parts of `cargo metadata` that the verbs need, read without a typed copy of cargo's whole format.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use serde_json::Value;
+
+use crate::sh::{self, Cmd};
+
+/// The workspace as cargo sees it.
+#[derive(Debug, Default)]
+pub(crate) struct Workspace {
+    /// Our own crates, ordered by name.
+    pub(crate) members: Vec<Member>,
+    /// Every package of the resolved graph with all features on, by package id.
+    pub(crate) nodes: BTreeMap<String, Node>,
+    /// The target directory.
+    pub(crate) target: String,
+}
+
+/// One of our own crates.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Member {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    /// Folder relative to the workspace root, for example `crates/vocab`.
+    pub(crate) dir: String,
+    /// Edges to our own crates.
+    pub(crate) edges: Vec<Edge>,
+    pub(crate) targets: Vec<Target>,
+}
+
+/// A dependency on one of our own crates.
+#[derive(Debug, Clone)]
+pub(crate) struct Edge {
+    pub(crate) to: String,
+    pub(crate) dev: bool,
+}
+
+/// A target of one of our crates.
+#[derive(Debug, Clone)]
+pub(crate) struct Target {
+    pub(crate) name: String,
+    /// Cargo's kind: `lib`, `bin`, `test`, `example`, `bench`, …
+    pub(crate) kind: String,
+    pub(crate) required_features: Vec<String>,
+}
+
+/// A package of the resolved graph.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Node {
+    pub(crate) name: String,
+    /// Ids of what it needs at run time: normal edges only.
+    pub(crate) normal: Vec<String>,
+}
+
+/// Asks cargo about this workspace.
+pub(crate) fn load() -> Result<Workspace> {
+    // The host's platform alone: the graph of every platform would download crates that nothing here compiles.
+    let rustc = Cmd::new("rustc").arg("-vV").read()?;
+    let host =
+        rustc.lines().find_map(|line| line.strip_prefix("host: ")).context("`rustc -vV` names no host")?;
+    let json = Cmd::cargo("metadata")
+        .args(["--format-version", "1", "--all-features", "--filter-platform", host])
+        .read()
+        .context("cargo cannot read the workspace")?;
+    parse(&serde_json::from_str(&json).context("`cargo metadata` wrote no JSON")?, sh::root())
+}
+
+fn parse(metadata: &Value, root: &Path) -> Result<Workspace> {
+    let packages = list(metadata, "packages")?;
+    let member_ids: Vec<&str> =
+        list(metadata, "workspace_members")?.iter().filter_map(Value::as_str).collect();
+    let is_member = |package: &Value| package["id"].as_str().is_some_and(|id| member_ids.contains(&id));
+    let names: Vec<&str> = packages
+        .iter()
+        .filter(|package| is_member(package))
+        .filter_map(|package| package["name"].as_str())
+        .collect();
+
+    let mut members = Vec::new();
+    for package in packages.iter().filter(|package| is_member(package)) {
+        let manifest = Path::new(text(package, "manifest_path")?);
+        let dir = manifest.parent().and_then(|dir| dir.strip_prefix(root).ok()).unwrap_or(manifest);
+        let mut edges = Vec::new();
+        for dependency in list(package, "dependencies")? {
+            let to = text(dependency, "name")?;
+            if dependency["path"].is_string() && names.contains(&to) {
+                edges.push(Edge { to: to.to_owned(), dev: dependency["kind"] == "dev" });
+            }
+        }
+        let mut targets = Vec::new();
+        for target in list(package, "targets")? {
+            targets.push(Target {
+                name: text(target, "name")?.to_owned(),
+                kind: target["kind"][0].as_str().unwrap_or_default().to_owned(),
+                required_features: strings(&target["required-features"]),
+            });
+        }
+        members.push(Member {
+            id: text(package, "id")?.to_owned(),
+            name: text(package, "name")?.to_owned(),
+            dir: dir.to_string_lossy().into_owned(),
+            edges,
+            targets,
+        });
+    }
+    members.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(Workspace {
+        members,
+        nodes: nodes(metadata, packages)?,
+        target: text(metadata, "target_directory")?.to_owned(),
+    })
+}
+
+fn nodes(metadata: &Value, packages: &[Value]) -> Result<BTreeMap<String, Node>> {
+    let mut nodes = BTreeMap::new();
+    for package in packages {
+        let node = Node { name: text(package, "name")?.to_owned(), normal: Vec::new() };
+        nodes.insert(text(package, "id")?.to_owned(), node);
+    }
+    for resolved in list(&metadata["resolve"], "nodes")? {
+        let Some(node) = nodes.get_mut(text(resolved, "id")?) else { continue };
+        for dependency in list(resolved, "deps")? {
+            if list(dependency, "dep_kinds")?.iter().any(|kind| kind["kind"].is_null()) {
+                node.normal.push(text(dependency, "pkg")?.to_owned());
+            }
+        }
+    }
+    Ok(nodes)
+}
+
+fn list<'a>(value: &'a Value, key: &str) -> Result<&'a [Value]> {
+    value[key].as_array().map(Vec::as_slice).with_context(|| format!("`cargo metadata` has no list `{key}`"))
+}
+
+fn text<'a>(value: &'a Value, key: &str) -> Result<&'a str> {
+    value[key].as_str().with_context(|| format!("`cargo metadata` has no text `{key}`"))
+}
+
+fn strings(value: &Value) -> Vec<String> {
+    value.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_workspace_is_read_with_its_own_crates_and_their_trees() {
+        let workspace = load().expect("cargo reads this workspace");
+        let xtask = workspace.members.iter().find(|member| member.name == "xtask").expect("we are a member");
+        assert_eq!(xtask.dir, "xtask");
+        assert!(xtask.targets.iter().any(|target| target.kind == "bin"));
+        let node = &workspace.nodes[&xtask.id];
+        let names: Vec<&str> = node.normal.iter().map(|id| workspace.nodes[id].name.as_str()).collect();
+        assert!(names.contains(&"clap"), "{names:?}");
+        assert!(!names.contains(&"tempfile"), "a dev-dependency is no normal edge: {names:?}");
+    }
+}

@@ -1,0 +1,170 @@
+//! Runs one command: shows it, runs it, and says clearly which one failed and how.
+
+use std::ffi::{OsStr, OsString};
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+
+/// A command before it runs.
+#[derive(Debug)]
+pub(crate) struct Cmd {
+    program: OsString,
+    args: Vec<OsString>,
+    envs: Vec<(OsString, OsString)>,
+    dir: PathBuf,
+}
+
+impl Cmd {
+    /// A command that will run in the workspace root.
+    pub(crate) fn new(program: impl AsRef<OsStr>) -> Self {
+        Self {
+            program: program.as_ref().to_owned(),
+            args: Vec::new(),
+            envs: Vec::new(),
+            dir: root().to_owned(),
+        }
+    }
+
+    /// The cargo that runs us, with its first argument.
+    pub(crate) fn cargo(verb: &str) -> Self {
+        Self::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())).arg(verb)
+    }
+
+    pub(crate) fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
+        self.args.push(arg.as_ref().to_owned());
+        self
+    }
+
+    pub(crate) fn args<S: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = S>) -> Self {
+        self.args.extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
+        self
+    }
+
+    pub(crate) fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.envs.push((name.into(), value.as_ref().to_owned()));
+        self
+    }
+
+    pub(crate) fn dir(mut self, dir: impl AsRef<Path>) -> Self {
+        self.dir = dir.as_ref().to_owned();
+        self
+    }
+
+    /// Shows the command, runs it on our own terminal and fails unless it exits with 0.
+    pub(crate) fn run(&self) -> Result<()> {
+        self.echo();
+        let status = self.command().status().with_context(|| self.cannot_start())?;
+        self.expect_success(status)
+    }
+
+    /// Runs the command quietly and returns its standard output; its standard error stays visible.
+    pub(crate) fn read(&self) -> Result<String> {
+        let output = self.command().stderr(Stdio::inherit()).output().with_context(|| self.cannot_start())?;
+        self.expect_success(output.status)?;
+        String::from_utf8(output.stdout).with_context(|| format!("`{self}` wrote bytes that are not UTF-8"))
+    }
+
+    /// Shows the command, runs it, and passes each line of its standard output on to the terminal and to `line`.
+    ///
+    /// The exit status is returned, not judged: the caller has read the lines and knows more.
+    pub(crate) fn stream(&self, mut line: impl FnMut(&str)) -> Result<ExitStatus> {
+        self.echo();
+        let mut child = self.command().stdout(Stdio::piped()).spawn().with_context(|| self.cannot_start())?;
+        let stdout = child.stdout.take().context("a piped standard output")?;
+        for bytes in BufReader::new(stdout).split(b'\n') {
+            let bytes = bytes.with_context(|| format!("cannot read what `{self}` writes"))?;
+            let text = String::from_utf8_lossy(&bytes);
+            println!("{text}");
+            line(&text);
+        }
+        child.wait().with_context(|| format!("cannot wait for `{self}`"))
+    }
+
+    /// Whether the command starts and exits with 0; nothing of it is shown.
+    pub(crate) fn succeeds(&self) -> bool {
+        let mut command = self.command();
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.status().is_ok_and(|status| status.success())
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command
+            .args(&self.args)
+            .current_dir(&self.dir)
+            .envs(self.envs.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    fn echo(&self) {
+        eprintln!("$ {self}");
+    }
+
+    fn cannot_start(&self) -> String {
+        format!("cannot start `{}`: is it installed?", self.program.to_string_lossy())
+    }
+
+    fn expect_success(&self, status: ExitStatus) -> Result<()> {
+        if !status.success() {
+            bail!("`{self}` failed: {status}");
+        }
+        Ok(())
+    }
+}
+
+impl std::fmt::Display for Cmd {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (name, value) in &self.envs {
+            write!(f, "{}={} ", name.to_string_lossy(), value.to_string_lossy())?;
+        }
+        let program = Path::new(&self.program);
+        // Cargo is given by its full path, which says nothing to the reader.
+        let name = if program.ends_with("cargo") { OsStr::new("cargo") } else { program.as_os_str() };
+        write!(f, "{}", name.to_string_lossy())?;
+        self.args.iter().try_for_each(|arg| write!(f, " {}", arg.to_string_lossy()))
+    }
+}
+
+/// How long something took, for the developer to read.
+#[expect(clippy::disallowed_methods, reason = "a developer's tool shows wall time and decides nothing by it")]
+pub(crate) fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
+    let start = Instant::now();
+    let done = work();
+    (done, start.elapsed())
+}
+
+/// The root of the workspace.
+pub(crate) fn root() -> &'static Path {
+    let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
+    xtask.parent().unwrap_or(xtask)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failing_command_is_named_with_its_status() {
+        let error = Cmd::new("false").arg("--why").run().expect_err("`false` fails");
+        assert!(error.to_string().contains("`false --why` failed"), "{error}");
+    }
+
+    #[test]
+    fn a_missing_program_is_named() {
+        let error = Cmd::new("no-such-program").run().expect_err("it is not there");
+        assert!(error.to_string().contains("no-such-program"), "{error}");
+    }
+
+    #[test]
+    fn streamed_lines_arrive_in_order_and_the_status_is_returned() {
+        let mut lines = Vec::new();
+        let status = Cmd::new("sh")
+            .args(["-c", "echo one; echo two; exit 3"])
+            .stream(|line| lines.push(line.to_owned()));
+        assert_eq!(status.expect("sh starts").code(), Some(3));
+        assert_eq!(lines, ["one", "two"]);
+    }
+}

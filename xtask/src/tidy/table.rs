@@ -1,0 +1,81 @@
+//! What `tidy` allows and forbids, as data. To change a rule's reach, change this file alone.
+
+/// The layers: each of our crates with those that it may use. Arrows point down only.
+///
+/// A test-support crate `x-testing` needs no row: it may use `x` and whatever `x` may use.
+pub(crate) const LAYERS: &[(&str, &[&str])] = &[
+    ("xtask", &[]),
+    (
+        "webnn-pool",
+        &[
+            "webnn-bridge",
+            "pool-core",
+            "sharding",
+            "perf-history",
+            "recovery",
+            "onnx-graph",
+            "provision",
+            "telemetry",
+            "tensor",
+            "vocab",
+        ],
+    ),
+    ("webnn-bridge", &["pool-core", "recovery", "provision", "telemetry", "tensor", "vocab"]),
+    ("pool-core", &["sharding", "perf-history", "recovery", "telemetry", "tensor", "vocab"]),
+    ("sharding", &["recovery", "onnx-graph", "telemetry", "tensor", "vocab"]),
+    ("perf-history", &["telemetry", "tensor", "vocab"]),
+    ("recovery", &["telemetry", "vocab"]),
+    ("onnx-graph", &["tensor", "vocab"]),
+    ("provision", &["vocab"]),
+    ("telemetry", &["vocab"]),
+    ("tensor", &["vocab"]),
+    ("vocab", &[]),
+];
+
+/// The ending of a test-support crate's name.
+pub(crate) const TESTING: &str = "-testing";
+
+/// Crates that must stay embeddable alone, with the packages that may not appear anywhere in their tree.
+pub(crate) const FORBIDDEN_IN_TREE: &[(&[&str], &[&str])] = &[(
+    &["sharding", "recovery", "pool-core"],
+    &["thirtyfour", "tungstenite", "tokio-tungstenite", "axum", "hyper", "sqlx", "rusqlite"],
+)];
+
+/// Lines that one Rust file may have.
+pub(crate) const MAX_LINES: usize = 600;
+
+/// Code that may stand in no Rust file, with what to do about it. Comments and text in quotes are not code.
+pub(crate) const FORBIDDEN_CODE: &[(&str, &str)] = &[
+    ("#[ignore", "let the test run, or delete it"),
+    ("#[should_panic", "assert on the error or the panic's payload in the test"),
+    ("todo!", "write it, or leave the item out"),
+    ("unimplemented!", "write it, or leave the item out"),
+];
+
+/// Code that may stand in tests only.
+pub(crate) const TEST_ONLY_CODE: &[(&str, &str)] =
+    &[(".unwrap()", "return the error, or `.expect(\"…\")` with the reason why it cannot happen")];
+
+/// Folders that belong to one machine, as segments so that this file does not hold what it forbids. `*` is any name.
+pub(crate) const MACHINE_PATHS: &[&[&str]] =
+    &[&["root"], &["home", "*"], &["Users", "*"], &["work"], &["tmp", "lab"]];
+
+/// Hosts of package registries, as labels for the same reason. Tools find their registry through their own settings.
+pub(crate) const REGISTRY_HOSTS: &[&[&str]] = &[
+    &["index", "crates", "io"],
+    &["static", "crates", "io"],
+    &["registry", "npmjs", "org"],
+    &["registry", "yarnpkg", "com"],
+    &["pypi", "org"],
+    &["pythonhosted", "org"],
+    &["deb", "debian", "org"],
+    &["security", "debian", "org"],
+    &["archive", "ubuntu", "com"],
+    &["repo1", "maven", "org"],
+];
+
+/// Where every crate has its section with an invariant.
+pub(crate) const ARCHITECTURE: &str = "docs/architecture.md";
+
+/// Words that a bold invariant has at the least; fewer is emphasis.
+pub(crate) const INVARIANT_WORDS: usize = 4;
