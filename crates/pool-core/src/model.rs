@@ -1,0 +1,49 @@
+//! What the pool knows about a model: its identity, its files and how much memory it may take.
+
+use std::path::PathBuf;
+
+use bytes::Bytes;
+use tensor::Signature;
+use vocab::{ModelHash, ModelType};
+
+/// A model that workers can load.
+#[derive(Debug, Clone)]
+pub struct Model {
+    /// The identity. Two models with one hash are the same model to the pool, whatever they are called.
+    pub hash: ModelHash,
+    /// The name that people use.
+    pub name: String,
+    /// The version that people use, empty where there is none.
+    pub version: String,
+    /// The family, where it is known.
+    pub model_type: Option<ModelType>,
+    /// The inputs and outputs. Every request's inputs are checked against it before the request is accepted.
+    pub signature: Signature,
+    /// The graph first, then its external data.
+    pub files: Vec<ModelFile>,
+    /// How much memory one loaded session takes on a worker, in bytes, as far as one can tell beforehand.
+    pub memory_estimate_bytes: u64,
+}
+
+/// One file of a model.
+#[derive(Debug, Clone)]
+pub struct ModelFile {
+    /// The path by which the graph refers to it, relative to the graph's own place.
+    pub path: String,
+    /// The SHA-256 of its contents.
+    pub hash: ModelHash,
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// Where its contents are.
+    pub source: ModelSource,
+}
+
+/// Where a file's contents are.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum ModelSource {
+    /// In a file of this machine.
+    Path(PathBuf),
+    /// In memory.
+    Memory(Bytes),
+}

@@ -1,0 +1,114 @@
+//! What a caller asks for, and what comes back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tensor::{Bindings, NamedTensor};
+use vocab::{Backend, BrowserName, DeviceKind, RequestId, WorkerId};
+
+use crate::Model;
+
+/// Where a request may be computed, how urgent it is, and how long it may take.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Constraints {
+    /// The backends to use, in order of preference: the first one counts that any worker of the pool offers, also
+    /// where its workers are busy. Empty (the default): any, in the order of each worker's own list.
+    pub backends: Vec<Backend>,
+    /// Whether the next backend may be used when one turns out unable to take the model. Default: no, so that a
+    /// result never comes from another backend than the preferred one without having been asked for.
+    pub fallback: bool,
+    /// The browsers to use. Empty (the default): any.
+    pub browsers: Vec<BrowserName>,
+    /// The device to ask the backend for. Default: whatever the backend takes by itself.
+    pub device: Option<DeviceKind>,
+    /// Higher goes first, strictly. Default 0.
+    pub priority: u8,
+    /// The time from acceptance to the end. Default: [`PoolConfig::default_deadline`](crate::PoolConfig).
+    pub timeout: Option<Duration>,
+    /// How often it may be tried, at least 1. Default: [`PoolConfig::max_attempts`](crate::PoolConfig).
+    pub attempts: Option<u32>,
+}
+
+/// One inference.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// What to run.
+    pub model: Arc<Model>,
+    /// What to run it on.
+    pub inputs: Arc<[NamedTensor]>,
+    /// The names of the outputs that are wanted; `None` for all of them.
+    pub outputs: Option<Arc<[Arc<str>]>>,
+    /// Where, how urgently and how long.
+    pub constraints: Constraints,
+}
+
+impl Request {
+    /// A request for all outputs, with default constraints.
+    #[must_use]
+    pub fn new(model: Arc<Model>, inputs: impl Into<Arc<[NamedTensor]>>) -> Self {
+        Self { model, inputs: inputs.into(), outputs: None, constraints: Constraints::default() }
+    }
+}
+
+/// A model to be loaded ahead of its first request.
+#[derive(Debug, Clone)]
+pub struct Preload {
+    /// What to load.
+    pub model: Arc<Model>,
+    /// The sizes of the symbolic dimensions, which a backend with static shapes needs.
+    pub dims: Arc<Bindings>,
+    /// Where, how urgently and how long.
+    pub constraints: Constraints,
+}
+
+impl Preload {
+    /// A load without bound shapes, with default constraints.
+    #[must_use]
+    pub fn new(model: Arc<Model>) -> Self {
+        Self { model, dims: Arc::default(), constraints: Constraints::default() }
+    }
+}
+
+/// A result and how it came about.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Completed {
+    /// The outputs that were wanted.
+    pub outputs: Vec<NamedTensor>,
+    /// Where and how they were computed.
+    pub report: RunReport,
+}
+
+/// Where and how a result was computed. Times are milliseconds.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct RunReport {
+    /// The request.
+    pub request: RequestId,
+    /// The worker that computed it.
+    pub worker: WorkerId,
+    /// Its browser.
+    pub browser: BrowserName,
+    /// The browser's version.
+    pub browser_version: Arc<str>,
+    /// The backend that computed it.
+    pub backend: Backend,
+    /// The device that was asked for.
+    pub device_requested: Option<DeviceKind>,
+    /// The device that it was computed on.
+    pub device_effective: DeviceKind,
+    /// The adapter's own name, where there is one.
+    pub adapter: Option<Arc<str>>,
+    /// From acceptance to the last dispatch.
+    pub queue_ms: f64,
+    /// How long the load took that the request had to wait for; `None` where the model was there already.
+    pub load_ms: Option<f64>,
+    /// What the page spent computing; zero for a preload.
+    pub in_page_ms: f64,
+    /// From acceptance to the result.
+    pub total_ms: f64,
+    /// How often it was tried, this time included.
+    pub attempts: u32,
+    /// The number of the model's nodes on each execution provider, where the runtime told.
+    pub placement: Arc<[(String, u32)]>,
+}
