@@ -14,7 +14,7 @@ pub type Bindings = BTreeMap<Arc<str>, u64>;
 #[non_exhaustive]
 pub enum InputError {
     /// A required input was not given.
-    #[error("input {name:?} is missing: give a {spec} tensor under that name")]
+    #[error("input {name:?} is missing: give {spec}")]
     Missing {
         /// The name of the input.
         name: Arc<str>,

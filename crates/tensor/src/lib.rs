@@ -2,7 +2,7 @@
 //!
 //! A [`Tensor`] is an element type, a shape and [`bytes::Bytes`] that agree with each other; cloning and slicing share
 //! the bytes. [`Signature::bind`] says whether tensors fit a model. [`mod@frame`] is the message that travels between
-//! host and browser, `oip` the one that travels between a client and the host.
+//! host and browser, [`oip`] the one that travels between a client and the host.
 //!
 //! This crate does **not** compute with tensors, convert between element types, read models, or do any I/O. It knows
 //! no browser, no socket and no HTTP: a caller hands it whole messages and gets whole messages back.
@@ -23,6 +23,7 @@
 //! ```
 
 pub mod frame;
+pub mod oip;
 
 mod bind;
 mod dtype;
