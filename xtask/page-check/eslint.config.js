@@ -13,12 +13,22 @@ export default [
     },
     linterOptions: { reportUnusedDisableDirectives: "error" },
     rules: {
-      "curly": "error",
+      "curly": ["error", "multi-line"],
       "eqeqeq": "error",
-      "no-console": "error",
       "no-eval": "error",
       "no-implied-eval": "error",
       "no-new-func": "error",
+      "no-restricted-syntax": [
+        "error",
+        {
+          selector: "CallExpression[callee.object.name='console']",
+          message: "Nobody reads a worker's console: report to the host.",
+        },
+        {
+          selector: "Literal[value=/^(https?:)?\\u002F\\u002F/]",
+          message: "The page fetches nothing from elsewhere: the host serves it all.",
+        },
+      ],
       "no-var": "error",
       "prefer-const": "error",
       "no-unused-vars": ["error", { argsIgnorePattern: "^_" }],

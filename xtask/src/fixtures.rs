@@ -1,13 +1,13 @@
 //! `cargo xtask fixtures`: models with their native references, built by Python in an environment of its own.
 
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 
 use crate::flags::Fixtures;
 use crate::home::home;
 use crate::sh::{self, Cmd};
+use crate::system;
 
 /// What pip may install, by hash.
 const LOCK: &str = "fixtures/requirements.lock";
@@ -40,7 +40,9 @@ pub(crate) fn python(home: &Path) -> Result<PathBuf> {
         return Ok(python);
     }
     println!("The fixtures need ONNX and ONNX Runtime for Python: making an environment for them alone.");
-    ensure_venv_module()?;
+    // Debian ships Python without what makes environments.
+    let probe = Cmd::new("python3").args(["-c", "import ensurepip, venv"]);
+    system::ensure("Python 3 cannot make environments", &probe, &["python3", "python3-venv"])?;
     std::fs::create_dir_all(home).with_context(|| format!("cannot make {}", home.display()))?;
     Cmd::new("python3").args(["-m", "venv", "--clear"]).arg(&environment).run()?;
     Cmd::new(&python)
@@ -49,29 +51,4 @@ pub(crate) fn python(home: &Path) -> Result<PathBuf> {
         .context("pip could not install the fixtures' packages: is there a network, or a mirror in pip's settings?")?;
     std::fs::write(&stamp, lock).with_context(|| format!("cannot write {}", stamp.display()))?;
     Ok(python)
-}
-
-/// Debian ships Python without what makes environments.
-fn ensure_venv_module() -> Result<()> {
-    if Cmd::new("python3").args(["-c", "import ensurepip, venv"]).succeeds() {
-        return Ok(());
-    }
-    let debian = Path::new("/etc/debian_version").exists();
-    let root = std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
-    match (debian, root) {
-        (true, true) => {
-            println!(
-                "Python cannot make environments yet: installing python3-venv from the system's packages."
-            );
-            let apt = |verb: &str| Cmd::new("apt-get").arg(verb).env("DEBIAN_FRONTEND", "noninteractive");
-            apt("update").arg("-q").run()?;
-            apt("install").args(["-y", "-q", "--no-install-recommends", "python3", "python3-venv"]).run()
-        }
-        (true, false) => {
-            bail!("Python 3 cannot make environments: run `sudo apt-get install python3 python3-venv`")
-        }
-        (false, _) => bail!(
-            "Python 3 with its `venv` and `ensurepip` modules is needed: install it with your system's package manager"
-        ),
-    }
 }

@@ -3,25 +3,33 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
 /// The variable that moves the home, and that every command which we start receives.
 pub(crate) const HOME_VARIABLE: &str = "WEBNN_POOL_HOME";
 
 /// The home as an absolute path; it need not exist yet.
 pub(crate) fn home() -> Result<PathBuf> {
-    let home = choose(|name| std::env::var_os(name)).with_context(|| {
-        format!("neither {HOME_VARIABLE} nor XDG_DATA_HOME nor HOME is set: set one of them")
-    })?;
-    std::path::absolute(&home).with_context(|| format!("{} is no usable path", home.display()))
+    let home = choose(|name| std::env::var_os(name))
+        .with_context(|| format!("no folder for the pool's own files: set {HOME_VARIABLE} to one"))?;
+    if home.is_relative() {
+        bail!("{HOME_VARIABLE} must be an absolute path, not {}", home.display());
+    }
+    Ok(home)
 }
 
-/// An empty variable counts as one that is not set.
+/// An empty variable counts as one that is not set, and so does a relative one that is not our own.
 fn choose(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
     let set = |name| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    set(HOME_VARIABLE)
-        .or_else(|| Some(set("XDG_DATA_HOME")?.join("webnn-pool")))
-        .or_else(|| Some(set("HOME")?.join(".local/share/webnn-pool")))
+    let absolute = |name| set(name).filter(|path| path.is_absolute());
+    set(HOME_VARIABLE).or_else(|| {
+        let data = if cfg!(target_os = "macos") {
+            absolute("HOME").map(|home| home.join("Library/Application Support"))
+        } else {
+            absolute("XDG_DATA_HOME").or_else(|| Some(absolute("HOME")?.join(".local/share")))
+        };
+        Some(data?.join("webnn-pool"))
+    })
 }
 
 #[cfg(test)]
@@ -35,6 +43,7 @@ mod tests {
         assert_eq!(choose(find), expected.map(PathBuf::from));
     }
 
+    #[cfg(target_os = "linux")]
     #[test]
     fn the_nearest_variable_wins() {
         check(&[("WEBNN_POOL_HOME", "/a"), ("XDG_DATA_HOME", "/b"), ("HOME", "/c")], Some("/a"));
@@ -44,6 +53,7 @@ mod tests {
             &[("WEBNN_POOL_HOME", ""), ("XDG_DATA_HOME", ""), ("HOME", "/c")],
             Some("/c/.local/share/webnn-pool"),
         );
+        check(&[("XDG_DATA_HOME", "b"), ("HOME", "/c")], Some("/c/.local/share/webnn-pool"));
         check(&[], None);
     }
 }

@@ -15,9 +15,15 @@ const LOOKS: u32 = 50;
 /// The processes with the marker: id and start time, so that a recycled id is not mistaken, with their command.
 pub(crate) type Marked = BTreeMap<(u32, String), String>;
 
-/// Every process with the marker that we may read.
+/// Every process with the marker that we may read. Systems without `/proc` cannot be looked through.
 pub(crate) fn marked() -> Result<Marked> {
     let mut found = Marked::new();
+    if cfg!(not(target_os = "linux")) {
+        eprintln!(
+            "note: this system has no /proc, so nothing can be said about processes that are left over"
+        );
+        return Ok(found);
+    }
     for entry in std::fs::read_dir("/proc").context("cannot look through /proc")? {
         let Ok(entry) = entry else { continue };
         let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {

@@ -20,6 +20,7 @@ mod metadata;
 mod page_check;
 mod setup;
 mod sh;
+mod system;
 mod tally;
 mod test;
 mod tidy;

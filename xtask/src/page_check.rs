@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::metadata;
 use crate::sh::{self, Cmd};
+use crate::system;
 
 /// Where the page's modules lie.
 const PAGE: &str = "crates/webnn-bridge/page";
@@ -56,6 +57,7 @@ fn install() -> Result<PathBuf> {
         std::fs::read_to_string(tools.join("package-lock.json")).context("cannot read the lock file")?;
     let stamp = tools.join("node_modules/installed.lock");
     if !std::fs::read_to_string(&stamp).is_ok_and(|installed| installed == lock) {
+        system::ensure("npm is missing", &Cmd::new("npm").arg("--version"), &["nodejs", "npm"])?;
         Cmd::new("npm").args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]).dir(&tools).run().context(
             "npm could not install the page's checkers: are Node.js, npm and a network or a mirror in npm's settings there?",
         )?;
