@@ -41,12 +41,17 @@ pub(crate) fn python(home: &Path) -> Result<PathBuf> {
     }
     println!("The fixtures need ONNX and ONNX Runtime for Python: making an environment for them alone.");
     // Debian ships Python without what makes environments.
-    let probe = Cmd::new("python3").args(["-c", "import ensurepip, venv"]);
-    system::ensure("Python 3 cannot make environments", &probe, &["python3", "python3-venv"])?;
+    let probe =
+        Cmd::new("python3").args(["-c", "import ensurepip, venv, sys; sys.exit(sys.version_info < (3, 11))"]);
+    system::ensure(
+        "Python 3.11 or newer, able to make environments, is missing",
+        &probe,
+        &["python3", "python3-venv"],
+    )?;
     std::fs::create_dir_all(home).with_context(|| format!("cannot make {}", home.display()))?;
     Cmd::new("python3").args(["-m", "venv", "--clear"]).arg(&environment).run()?;
     Cmd::new(&python)
-        .args(["-m", "pip", "install", "--disable-pip-version-check", "--require-hashes", "--no-deps", "-r", LOCK])
+        .args(["-m", "pip", "install", "--disable-pip-version-check", "--require-hashes", "--no-deps", "--only-binary", ":all:", "-r", LOCK])
         .run()
         .context("pip could not install the fixtures' packages: is there a network, or a mirror in pip's settings?")?;
     std::fs::write(&stamp, lock).with_context(|| format!("cannot write {}", stamp.display()))?;

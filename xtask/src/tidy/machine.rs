@@ -1,7 +1,7 @@
 //! Nothing of one developer's machine and no registry's host name gets into the tree.
 
 use super::Violation;
-use super::table::{MACHINE_PATHS, REGISTRY_HOSTS};
+use super::table::{MACHINE_PATHS, REGISTRY_HOSTS, USER_PATHS};
 use super::tree::Tree;
 
 /// Every line of every text file.
@@ -9,10 +9,12 @@ pub(super) fn check(tree: &Tree) -> Vec<Violation> {
     let hosts: Vec<String> = REGISTRY_HOSTS.iter().map(|labels| labels.join(".")).collect();
     let mut found = Vec::new();
     for (path, text) in tree.texts() {
+        let users: &[&[&str]] = if path.contains("/tests/") { &[] } else { USER_PATHS };
+        let folders = || MACHINE_PATHS.iter().chain(users);
         for (at, line) in text.lines().enumerate() {
             let mut complain =
                 |rule, advice| found.push(Violation { file: path.to_owned(), line: at + 1, rule, advice });
-            for folder in MACHINE_PATHS.iter().filter_map(|segments| machine_path(line, segments)) {
+            for folder in folders().filter_map(|segments| machine_path(line, segments)) {
                 complain(
                     "machine-path",
                     format!("`{folder}` exists on one machine only: use a relative path or a variable"),
@@ -82,6 +84,13 @@ mod tests {
         check_line(&format!("see `{}`", path(&["home", "ann", "x"])), &["machine-path"]);
         check_line(&format!("cd {}", path(&["work", "main"])), &["machine-path"]);
         check_line(&format!("\"{}\"", path(&["tmp", "lab", ""])), &["machine-path"]);
+    }
+
+    #[test]
+    fn tests_may_invent_users_but_no_other_folder() {
+        let text = format!("{} {}", path(&["home", "ann", "x"]), path(&["root", "x"]));
+        let found = check(&Tree::from([("crates/a/tests/a_b.rs", text.as_str())]));
+        assert_rules(&found, &[("crates/a/tests/a_b.rs", 1, "machine-path")]);
     }
 
     #[test]

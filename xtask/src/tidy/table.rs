@@ -57,8 +57,10 @@ pub(crate) const TEST_ONLY_CODE: &[(&str, &str)] =
     &[(".unwrap()", "return the error, or `.expect(\"…\")` with the reason why it cannot happen")];
 
 /// Folders that belong to one machine, as segments so that this file does not hold what it forbids. `*` is any name.
-pub(crate) const MACHINE_PATHS: &[&[&str]] =
-    &[&["root"], &["home", "*"], &["Users", "*"], &["work"], &["tmp", "lab"]];
+pub(crate) const MACHINE_PATHS: &[&[&str]] = &[&["root"], &["work"], &["tmp", "lab"]];
+
+/// Folders of one user. Tests may invent users, because finding things in a home has to be tested.
+pub(crate) const USER_PATHS: &[&[&str]] = &[&["home", "*"], &["Users", "*"]];
 
 /// Hosts of package registries, as labels for the same reason. Tools find their registry through their own settings.
 pub(crate) const REGISTRY_HOSTS: &[&[&str]] = &[
