@@ -155,11 +155,15 @@ fn find_driver(
     }))
 }
 
-/// Finds a geckodriver that answers, whether Firefox is there or not.
-pub(crate) fn find_geckodriver(host: &Host, home: &Home) -> Result<Option<Program>, MissingReason> {
-    let candidates = match overridden(host, BrowserName::Firefox, "DRIVER")? {
+/// Finds a driver of this browser that answers, whether the browser is there or not.
+pub(crate) fn find_driver_alone(
+    host: &Host,
+    home: &Home,
+    name: BrowserName,
+) -> Result<Option<Program>, MissingReason> {
+    let candidates = match overridden(host, name, "DRIVER")? {
         Some(path) => vec![path],
-        None => places::driver_candidates(host, home, BrowserName::Firefox),
+        None => places::driver_candidates(host, home, name),
     };
     let mut answers = candidates.into_iter().filter_map(|path| {
         let version = probe::version(host, &path).ok()?;

@@ -116,6 +116,20 @@ pub enum MissingReason {
         /// Which browser.
         name: BrowserName,
     },
+    /// The browser is there, but no Vulkan driver, without which its WebGPU has nothing to run on.
+    ///
+    /// Only an installation asks for it; [`detect`](crate::detect) does not.
+    #[error("{name} is there, but no Vulkan driver was found, so that it has no WebGPU")]
+    VulkanNotFound {
+        /// Which browser.
+        name: BrowserName,
+    },
+    /// The driver is not there, whether the browser is or not.
+    #[error("the driver {driver} was not found")]
+    DriverAloneNotFound {
+        /// What the missing program is called.
+        driver: &'static str,
+    },
     /// A variable names a program that is not there, or that cannot be started.
     #[error("{variable} names {}, which is not a program", path.display())]
     OverrideNotFound {

@@ -4,6 +4,10 @@
 //! it finds with `--version`, and answers either with a browser that can be launched or with a reason and the command
 //! that helps.
 //!
+//! Installation brings what is missing: packages by the system's package manager where that is apt, geckodriver by
+//! cargo, the headless shell and onnxruntime-web by npm under a lockfile with integrity hashes. What npm brings counts
+//! as installed only once it is whole and in its place.
+//!
 //! This crate holds no WebDriver session, no socket, no model, no browser flag and no terminal output: it never opens
 //! a page, and it never decides which browser is used.
 //!
@@ -23,6 +27,7 @@ mod detect;
 mod detection;
 mod home;
 mod host;
+mod install;
 mod pins;
 mod places;
 mod probe;
@@ -36,6 +41,7 @@ pub use detect::{detect, detect_all, detect_on};
 pub use detection::{Detection, Installed, MissingReason};
 pub use home::{Home, HomeError};
 pub use host::{Host, Os};
+pub use install::{Entry, Event, InstallError, Item, Outcome, Part, PartError, Report, install, install_on};
 pub use pins::{GECKODRIVER, HEADLESS_SHELL, ONNXRUNTIME_WEB};
 pub use probe::ProbeError;
 pub use runtime::{Runtime, RuntimeError, find_runtime};
