@@ -3,7 +3,7 @@
 use anyhow::{Result, bail};
 
 use crate::flags::E2e;
-use crate::sh::Cmd;
+use crate::sh::{Cmd, Reported};
 use crate::tally::Tally;
 use crate::{leftovers, metadata};
 
@@ -30,8 +30,11 @@ pub(crate) fn run(flags: &E2e) -> Result<()> {
     }
     let mut tally = Tally::default();
     let done = run_into(flags.only.as_deref(), &mut tally);
-    println!("{tally}");
-    done
+    if let Err(error) = &done {
+        eprintln!("error: {error:#}");
+    }
+    println!("\n{tally}");
+    done.map_err(|_| Reported.into())
 }
 
 /// Runs every binary whose name contains `only`, adds its results, and looks for what is left over.

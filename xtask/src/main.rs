@@ -44,7 +44,9 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            if !error.is::<sh::Reported>() {
+                eprintln!("error: {error:#}");
+            }
             ExitCode::FAILURE
         }
     }

@@ -4,9 +4,13 @@ use std::ffi::{OsStr, OsString};
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
+
+/// How long to wait for another line before looking whether the command still runs.
+const PATIENCE: Duration = Duration::from_millis(200);
 
 /// A command before it runs.
 #[derive(Debug)]
@@ -69,18 +73,35 @@ impl Cmd {
 
     /// Shows the command, runs it, and passes each line of its standard output on to the terminal and to `line`.
     ///
-    /// The exit status is returned, not judged: the caller has read the lines and knows more.
+    /// The exit status is returned, not judged: the caller has read the lines and knows more. A process that the
+    /// command leaves behind may hold its standard output open for ever, so this ends with the command itself.
     pub(crate) fn stream(&self, mut line: impl FnMut(&str)) -> Result<ExitStatus> {
         self.echo();
         let mut child = self.command().stdout(Stdio::piped()).spawn().with_context(|| self.cannot_start())?;
         let stdout = child.stdout.take().context("a piped standard output")?;
-        for bytes in BufReader::new(stdout).split(b'\n') {
-            let bytes = bytes.with_context(|| format!("cannot read what `{self}` writes"))?;
-            let text = String::from_utf8_lossy(&bytes);
-            println!("{text}");
-            line(&text);
+        let (sender, lines) = mpsc::channel();
+        std::thread::spawn(move || {
+            let read = BufReader::new(stdout).split(b'\n').map_while(Result::ok);
+            // Nobody receives any more when the command has ended and something else still writes.
+            let _ = read.map(|bytes| sender.send(bytes)).take_while(Result::is_ok).count();
+        });
+        let mut status = None;
+        loop {
+            match lines.recv_timeout(PATIENCE) {
+                Ok(bytes) => {
+                    let text = String::from_utf8_lossy(&bytes);
+                    println!("{text}");
+                    line(&text);
+                }
+                Err(RecvTimeoutError::Disconnected) => break,
+                // The command had already ended when we last waited: what it wrote has come.
+                Err(RecvTimeoutError::Timeout) if status.is_some() => break,
+                Err(RecvTimeoutError::Timeout) => {
+                    status = child.try_wait().with_context(|| self.cannot_wait())?
+                }
+            }
         }
-        child.wait().with_context(|| format!("cannot wait for `{self}`"))
+        status.map_or_else(|| child.wait(), Ok).with_context(|| self.cannot_wait())
     }
 
     /// Whether the command starts and exits with 0; nothing of it is shown.
@@ -107,6 +128,10 @@ impl Cmd {
         format!("cannot start `{}`: is it installed?", self.program.to_string_lossy())
     }
 
+    fn cannot_wait(&self) -> String {
+        format!("cannot wait for `{self}`")
+    }
+
     fn expect_success(&self, status: ExitStatus) -> Result<()> {
         if !status.success() {
             bail!("`{self}` failed: {status}");
@@ -127,6 +152,18 @@ impl std::fmt::Display for Cmd {
         self.args.iter().try_for_each(|arg| write!(f, " {}", arg.to_string_lossy()))
     }
 }
+
+/// A failure that has been shown already, so that the line which sums up stays the last one.
+#[derive(Debug)]
+pub(crate) struct Reported;
+
+impl std::fmt::Display for Reported {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("failed, as shown above")
+    }
+}
+
+impl std::error::Error for Reported {}
 
 /// How long something took, for the developer to read.
 #[expect(clippy::disallowed_methods, reason = "a developer's tool shows wall time and decides nothing by it")]
@@ -166,5 +203,17 @@ mod tests {
             .stream(|line| lines.push(line.to_owned()));
         assert_eq!(status.expect("sh starts").code(), Some(3));
         assert_eq!(lines, ["one", "two"]);
+    }
+
+    #[test]
+    fn a_process_that_is_left_behind_with_our_pipe_does_not_hold_us() {
+        // The shell's child would live for a minute; it tells its id, so that it can be ended here.
+        let mut lines = Vec::new();
+        let script = "sleep 60 & echo $!";
+        let (status, took) =
+            timed(|| Cmd::new("sh").args(["-c", script]).stream(|line| lines.push(line.to_owned())));
+        assert!(status.expect("sh starts").success());
+        assert!(took < Duration::from_secs(30), "{took:?}");
+        Cmd::new("kill").args(&lines).run().expect("the child still lives");
     }
 }
