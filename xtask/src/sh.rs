@@ -4,6 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
+use std::sync::LazyLock;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
@@ -175,8 +176,15 @@ pub(crate) fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
 
 /// The root of the workspace.
 pub(crate) fn root() -> &'static Path {
-    let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
-    xtask.parent().unwrap_or(xtask)
+    static ROOT: LazyLock<PathBuf> = LazyLock::new(|| {
+        // What `cargo run` says now comes first: with a target directory that several clones share, the clone that
+        // compiled us need not be the one that we are asked to work on.
+        let told =
+            std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from).filter(|dir| dir.ends_with("xtask"));
+        let xtask = told.unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+        xtask.parent().unwrap_or(&xtask).to_owned()
+    });
+    &ROOT
 }
 
 #[cfg(test)]
