@@ -3,9 +3,10 @@
 use anyhow::{Result, bail};
 
 use crate::flags::E2e;
+use crate::leftovers::Snapshot;
+use crate::metadata;
 use crate::sh::{Cmd, Reported};
 use crate::tally::Tally;
-use crate::{leftovers, metadata};
 
 /// How the names of browser-backed test targets begin.
 pub(crate) const PREFIX: &str = "e2e_";
@@ -45,7 +46,7 @@ pub(crate) fn run_into(only: Option<&str>, tally: &mut Tally) -> Result<()> {
     if chosen.is_empty() {
         bail!("no browser-backed test matches: see `cargo xtask e2e --list`");
     }
-    let before = leftovers::marked()?;
+    let before = Snapshot::take()?;
     let mut failed = Vec::new();
     for binary in chosen {
         if let Err(error) = tally.run(command(&all, binary)) {
@@ -53,7 +54,7 @@ pub(crate) fn run_into(only: Option<&str>, tally: &mut Tally) -> Result<()> {
             failed.push(binary.name.as_str());
         }
     }
-    let clean = leftovers::expect_none(&before);
+    let clean = before.expect_nothing_more();
     if clean.is_err() {
         tally.failed += 1;
     }

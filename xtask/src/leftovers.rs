@@ -1,7 +1,7 @@
-//! Finds processes that a pool has started and that have outlived it.
+//! Finds what a pool has started or made and that has outlived it: processes, and directories with profiles in them.
 
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -9,15 +9,66 @@ use anyhow::{Context as _, Result, bail};
 /// The variable that the pool gives to every browser and driver which it starts.
 const MARKER: &[u8] = b"WEBNN_POOL_LAUNCH=";
 
+/// How the names of the pool's directories for temporary files begin.
+const RUN_DIR: &str = "webnn-pool-";
+
 /// How often to look, a tenth of a second apart, before what is left counts as left over: five seconds.
 const LOOKS: u32 = 50;
 
-/// The processes with the marker: id and start time, so that a recycled id is not mistaken, with their command.
-pub(crate) type Marked = BTreeMap<(u32, String), String>;
+/// What there is at one moment.
+#[derive(Debug, Default)]
+pub(crate) struct Snapshot {
+    /// Processes with the marker: id and start time, so that a recycled id is not mistaken, with their command.
+    processes: BTreeMap<(u32, String), String>,
+    run_dirs: BTreeSet<PathBuf>,
+}
 
-/// Every process with the marker that we may read. Systems without `/proc` cannot be looked through.
-pub(crate) fn marked() -> Result<Marked> {
-    let mut found = Marked::new();
+impl Snapshot {
+    /// Everything with the marker that we may read, and every run's directory in the place for temporary files.
+    pub(crate) fn take() -> Result<Self> {
+        Ok(Self { processes: processes()?, run_dirs: run_dirs(&std::env::temp_dir())? })
+    }
+
+    /// What is there now and was not there then.
+    fn grown(&self) -> Result<Self> {
+        let mut now = Self::take()?;
+        now.processes.retain(|process, _| !self.processes.contains_key(process));
+        now.run_dirs.retain(|dir| !self.run_dirs.contains(dir));
+        Ok(now)
+    }
+
+    /// Fails when something that was not there then is still there after a grace of five seconds.
+    pub(crate) fn expect_nothing_more(&self) -> Result<()> {
+        let mut left = self.grown()?;
+        for _ in 0..LOOKS {
+            if left.is_empty() {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(100));
+            left = self.grown()?;
+        }
+        if !left.is_empty() {
+            bail!("left over:{left}");
+        }
+        Ok(())
+    }
+
+    fn is_empty(&self) -> bool {
+        self.processes.is_empty() && self.run_dirs.is_empty()
+    }
+}
+
+impl std::fmt::Display for Snapshot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.processes
+            .iter()
+            .try_for_each(|((pid, _), command)| write!(f, "\n  process {pid}: {command}"))?;
+        self.run_dirs.iter().try_for_each(|dir| write!(f, "\n  directory {}", dir.display()))
+    }
+}
+
+fn processes() -> Result<BTreeMap<(u32, String), String>> {
+    let mut found = BTreeMap::new();
     if cfg!(not(target_os = "linux")) {
         eprintln!(
             "note: this system has no /proc, so nothing can be said about processes that are left over"
@@ -37,6 +88,15 @@ pub(crate) fn marked() -> Result<Marked> {
     Ok(found)
 }
 
+fn run_dirs(parent: &Path) -> Result<BTreeSet<PathBuf>> {
+    let entries =
+        std::fs::read_dir(parent).with_context(|| format!("cannot look through {}", parent.display()))?;
+    let ours = |path: &PathBuf| {
+        path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(RUN_DIR))
+    };
+    Ok(entries.flatten().map(|entry| entry.path()).filter(ours).collect())
+}
+
 fn inspect(process: &Path) -> Option<(String, String)> {
     let environment = std::fs::read(process.join("environ")).ok()?;
     if !environment.split(|&byte| byte == 0).any(|variable| variable.starts_with(MARKER)) {
@@ -51,29 +111,6 @@ fn inspect(process: &Path) -> Option<(String, String)> {
     Some((start, words.join(" ").trim_end().to_owned()))
 }
 
-/// Fails when a marked process that was not there `before` is still there after a grace of five seconds.
-pub(crate) fn expect_none(before: &Marked) -> Result<()> {
-    let mut left = new_ones(before)?;
-    for _ in 0..LOOKS {
-        if left.is_empty() {
-            return Ok(());
-        }
-        std::thread::sleep(Duration::from_millis(100));
-        left = new_ones(before)?;
-    }
-    if left.is_empty() {
-        return Ok(());
-    }
-    let list: Vec<String> = left.iter().map(|((pid, _), command)| format!("  {pid}  {command}")).collect();
-    bail!("{} process(es) of ours are left over:\n{}", left.len(), list.join("\n"))
-}
-
-fn new_ones(before: &Marked) -> Result<Marked> {
-    let mut now = marked()?;
-    now.retain(|process, _| !before.contains_key(process));
-    Ok(now)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -81,22 +118,33 @@ mod tests {
 
     #[test]
     fn a_marked_process_is_found_while_it_lives_and_only_then() {
-        let before = marked().expect("there is a /proc");
+        let before = Snapshot::take().expect("there is a /proc");
         // `cat` lives exactly as long as its standard input stays open.
         let mut command = Command::new("cat");
         command.env("WEBNN_POOL_LAUNCH", "test").stdin(Stdio::piped()).stdout(Stdio::null());
         let mut child = command.spawn().expect("cat starts");
-        let found = new_ones(&before).expect("there is a /proc");
-        assert!(found.keys().any(|(pid, _)| *pid == child.id()), "{found:?}");
+        let found = before.grown().expect("there is a /proc");
+        assert!(found.processes.keys().any(|(pid, _)| *pid == child.id()), "{found}");
 
         drop(child.stdin.take());
         child.wait().expect("cat ends");
-        expect_none(&before).expect("nothing is left");
+        let found = before.grown().expect("there is a /proc");
+        assert!(!found.processes.keys().any(|(pid, _)| *pid == child.id()), "{found}");
     }
 
     #[test]
     fn a_process_without_the_marker_is_not_ours() {
-        let found = marked().expect("there is a /proc");
+        let found = processes().expect("there is a /proc");
         assert!(!found.keys().any(|(pid, _)| *pid == std::process::id()));
+    }
+
+    #[test]
+    fn only_the_directories_of_runs_are_ours() {
+        let parent = tempfile::tempdir().expect("a folder");
+        for name in ["webnn-pool-12-34ab", "other"] {
+            std::fs::create_dir(parent.path().join(name)).expect("made");
+        }
+        let found = run_dirs(parent.path()).expect("it reads");
+        assert_eq!(found, [parent.path().join("webnn-pool-12-34ab")].into());
     }
 }

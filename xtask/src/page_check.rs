@@ -1,4 +1,6 @@
 //! The page's own code: types by `tsc --checkJs`, habits by eslint. A developer's check; no user of the pool needs it.
+//!
+//! The versions run on Node.js 18, which is what Debian's stable release of 2023 has; eslint 10 does not.
 
 use std::path::{Path, PathBuf};
 

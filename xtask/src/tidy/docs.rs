@@ -1,7 +1,7 @@
 //! Documentation: links lead somewhere, and every crate has its invariant.
 
 use super::Violation;
-use super::table::{ARCHITECTURE, INVARIANT_WORDS};
+use super::table::{ARCHITECTURE, CI, INVARIANT_WORDS, README};
 use super::tree::Tree;
 use crate::metadata::Workspace;
 
@@ -133,6 +133,24 @@ fn has_invariant(section: &str) -> bool {
     section.split("**").skip(1).step_by(2).any(|bold| bold.split_whitespace().count() >= INVARIANT_WORDS)
 }
 
+/// What CI runs is what the README tells a newcomer to run.
+pub(super) fn ci_commands(tree: &Tree) -> Vec<Violation> {
+    let readme = tree.text(README).unwrap_or_default();
+    let mut found = Vec::new();
+    for (at, line) in tree.text(CI).unwrap_or_default().lines().enumerate() {
+        let Some(command) = line.trim_start().strip_prefix("cargo ") else { continue };
+        let words: Vec<&str> =
+            command.split_whitespace().take_while(|word| *word != "||" && *word != "&&").collect();
+        let command = format!("cargo {}", words.join(" "));
+        if !readme.contains(&command) {
+            let advice =
+                format!("`{command}` does not stand in {README}: a newcomer must be told what CI runs");
+            found.push(Violation { file: CI.to_owned(), line: at + 1, rule: "ci", advice });
+        }
+    }
+    found
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::assert_rules;
@@ -197,5 +215,18 @@ mod tests {
         check_architecture("# A\n## `tensor`\nText, **bold**.\n", &[2]);
         check_architecture("# A\n## `tensor`\nText.\n## B\n**It never opens a socket.**\n", &[2]);
         check_architecture("", &[1]);
+    }
+
+    #[track_caller]
+    fn check_ci(script: &str, expected: &[usize]) {
+        let tree = Tree::from([(CI, script), (README, "Run `cargo xtask test`.")]);
+        let expected: Vec<_> = expected.iter().map(|&line| (CI, line, "ci")).collect();
+        assert_rules(&ci_commands(&tree), &expected);
+    }
+
+    #[test]
+    fn ci_runs_what_the_readme_says() {
+        check_ci("#!/bin/sh\n# cargo is needed\ncargo xtask test || status=1\n", &[]);
+        check_ci("#!/bin/sh\ncargo xtask demo || status=1\n", &[2]);
     }
 }

@@ -47,6 +47,8 @@ pub(crate) fn run() -> Result<()> {
     found.extend(rust_files::check(&tree));
     found.extend(rust_files::crates(&workspace, &tree));
     found.extend(docs::links(&tree));
+    found.extend(rust_files::median(&tree));
+    found.extend(docs::ci_commands(&tree));
     found.extend(docs::architecture(&workspace, &tree));
     found.extend(machine::check(&tree));
     found.extend(locks::check(&tree));

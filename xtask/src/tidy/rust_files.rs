@@ -2,7 +2,7 @@
 
 use super::Violation;
 use super::rust_text::{code_only, without_tests};
-use super::table::{FORBIDDEN_CODE, MAX_LINES, TEST_ONLY_CODE};
+use super::table::{FORBIDDEN_CODE, MAX_LINES, MAX_MEDIAN, NO_TEST_CODE, TEST_ONLY_CODE};
 use super::tree::Tree;
 use crate::metadata::Workspace;
 
@@ -27,6 +27,11 @@ pub(super) fn check(tree: &Tree) -> Vec<Violation> {
         for (line, rule, advice) in forbidden(&code, FORBIDDEN_CODE) {
             complain(line, rule, advice);
         }
+        if test_file(path).is_some() {
+            for (line, rule, advice) in forbidden(&code, NO_TEST_CODE) {
+                complain(line, rule, advice);
+            }
+        }
         if !is_test(path) {
             for (line, rule, advice) in forbidden(&without_tests(&code), TEST_ONLY_CODE) {
                 complain(line, rule, advice);
@@ -34,6 +39,19 @@ pub(super) fn check(tree: &Tree) -> Vec<Violation> {
         }
     }
     found
+}
+
+/// The middle one of all Rust files, by its length.
+pub(super) fn median(tree: &Tree) -> Vec<Violation> {
+    let mut lengths: Vec<(usize, &str)> =
+        tree.ending(".rs").map(|(path, source)| (source.lines().count(), path)).collect();
+    lengths.sort_unstable();
+    let Some(&(lines, path)) = lengths.get(lengths.len() / 2).filter(|(lines, _)| *lines > MAX_MEDIAN) else {
+        return Vec::new();
+    };
+    let advice =
+        format!("half of all files have {lines} lines or more, {MAX_MEDIAN} are allowed: split some");
+    vec![Violation { file: path.to_owned(), line: 1, rule: "median", advice }]
 }
 
 fn forbidden(code: &str, table: &[(&str, &str)]) -> Vec<(usize, &'static str, String)> {
@@ -81,11 +99,17 @@ pub(super) fn crates(workspace: &Workspace, tree: &Tree) -> Vec<Violation> {
     for member in &workspace.members {
         let roots = [format!("{}/src/lib.rs", member.dir), format!("{}/src/main.rs", member.dir)];
         for root in roots {
-            if tree.text(&root).is_some_and(|source| !source.starts_with("//!")) {
-                let advice =
-                    "begin with `//!` lines: what the crate does and what it does not contain".to_owned();
-                found.push(Violation { file: root, line: 1, rule: "crate-docs", advice });
-            }
+            let Some(source) = tree.text(&root) else { continue };
+            let docs: Vec<&str> = source.lines().take_while(|line| line.starts_with("//!")).collect();
+            let example = docs.iter().any(|line| line.starts_with("//! ```"));
+            let advice = if docs.is_empty() {
+                "begin with `//!` lines: what the crate does and what it does not contain"
+            } else if !example && root.ends_with("lib.rs") {
+                "its `//!` lines have no example: show the one call that everybody makes"
+            } else {
+                continue;
+            };
+            found.push(Violation { file: root, line: 1, rule: "crate-docs", advice: advice.to_owned() });
         }
         let file = format!("{}/Cargo.toml", member.dir);
         let manifest = tree.text(&file).unwrap_or_default();
@@ -164,6 +188,8 @@ mod tests {
         check_file("crates/a/tests/a_b.rs", "fn f() { a.unwrap(); }", &[]);
     }
 
+    const DOCS: &str = "//! It does this.\n//!\n//! ```\n//! a::b();\n//! ```\n";
+
     #[track_caller]
     fn check_crate(lib: &str, manifest: &str, expected: &[(&str, usize, &str)]) {
         let member = Member { name: "a".to_owned(), dir: "crates/a".to_owned(), ..Member::default() };
@@ -173,9 +199,26 @@ mod tests {
     }
 
     #[test]
+    fn tests_wait_for_something() {
+        check_file("crates/a/tests/a_b.rs", "fn f() { std::thread::sleep(d); }", &[(1, "code")]);
+        check_file("crates/a/src/x.rs", "fn f() { std::thread::sleep(d); }", &[]);
+    }
+
+    #[test]
+    fn the_median_file_is_short() {
+        let long = "//\n".repeat(MAX_MEDIAN + 1);
+        assert_rules(&median(&Tree::from([("a.rs", ""), ("b.rs", ""), ("c.rs", &long)])), &[]);
+        assert_rules(
+            &median(&Tree::from([("a.rs", ""), ("b.rs", &long), ("c.rs", &long)])),
+            &[("b.rs", 1, "median")],
+        );
+        assert_rules(&median(&Tree::default()), &[]);
+    }
+
+    #[test]
     fn a_documented_crate_with_the_house_lints_passes() {
-        check_crate("//! It does this.\n", "[package]\n\n[lints]\nworkspace = true\n", &[]);
-        check_crate("//! It does this.\n", "lints.workspace = true\n", &[]);
+        check_crate(DOCS, "[package]\n\n[lints]\nworkspace = true\n", &[]);
+        check_crate(DOCS, "lints.workspace = true\n", &[]);
     }
 
     #[test]
@@ -188,9 +231,15 @@ mod tests {
     }
 
     #[test]
+    fn a_crate_without_an_example_is_refused() {
+        let expected = [("crates/a/src/lib.rs", 1, "crate-docs")];
+        check_crate("//! It does this.\n\n/// ```\npub mod a {}\n", "lints.workspace = true\n", &expected);
+    }
+
+    #[test]
     fn a_crate_without_the_house_lints_is_refused() {
         let expected = [("crates/a/Cargo.toml", 2, "lints")];
-        check_crate("//! It does this.\n", "[package]\n[lints.rust]\nworkspace = true\n", &expected);
-        check_crate("//! It does this.\n", "x = 1\n[lints]\n[dependencies.a]\nworkspace = true\n", &expected);
+        check_crate(DOCS, "[package]\n[lints.rust]\nworkspace = true\n", &expected);
+        check_crate(DOCS, "x = 1\n[lints]\n[dependencies.a]\nworkspace = true\n", &expected);
     }
 }

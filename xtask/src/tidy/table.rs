@@ -56,6 +56,19 @@ pub(crate) const FORBIDDEN_CODE: &[(&str, &str)] = &[
 pub(crate) const TEST_ONLY_CODE: &[(&str, &str)] =
     &[(".unwrap()", "return the error, or `.expect(\"…\")` with the reason why it cannot happen")];
 
+/// Code that may stand in no test.
+pub(crate) const NO_TEST_CODE: &[(&str, &str)] =
+    &[("thread::sleep", "wait for what you wait for, with a deadline, or use tokio's paused time")];
+
+/// Lines that the middle one of all Rust files may have.
+pub(crate) const MAX_MEDIAN: usize = 200;
+
+/// What CI runs; every cargo command in it must stand in the README, so that a newcomer runs what CI runs.
+pub(crate) const CI: &str = ".ci/run";
+
+/// The front door.
+pub(crate) const README: &str = "README.md";
+
 /// Folders that belong to one machine, as segments so that this file does not hold what it forbids. `*` is any name.
 pub(crate) const MACHINE_PATHS: &[&[&str]] = &[&["root"], &["work"], &["tmp", "lab"]];
 
