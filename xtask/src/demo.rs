@@ -12,9 +12,6 @@ pub(crate) fn run() -> Result<()> {
     let home = home()?;
     setup::run(&Setup::default())?;
     fixtures::run(&Fixtures { only: Some("minilm".to_owned()) })?;
-    Cmd::cargo("run")
-        .args(["--package", "webnn-pool", "--example", "demo", "--", "--fixtures"])
-        .arg(fixtures::folder(&home))
-        .env(HOME_VARIABLE, home)
-        .run()
+    let demo = setup::build()?.join("examples/demo");
+    Cmd::new(demo).arg("--fixtures").arg(fixtures::folder(&home)).env(HOME_VARIABLE, home).run()
 }

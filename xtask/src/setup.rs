@@ -1,27 +1,33 @@
 //! `cargo xtask setup`: everything that the demo and the tests need from outside.
 
+use std::path::{Path, PathBuf};
+
 use anyhow::Result;
 
-use crate::fixtures;
 use crate::flags::Setup;
 use crate::home::{HOME_VARIABLE, home};
 use crate::sh::Cmd;
+use crate::{fixtures, metadata};
 
 /// Lets the product's own `setup` do its work, and prepares the Python that builds the fixtures.
 pub(crate) fn run(flags: &Setup) -> Result<()> {
     let home = home()?;
     println!("Everything that is installed for this project goes to {}.", home.display());
     println!("Set {HOME_VARIABLE} to put it elsewhere; delete that folder to be rid of it.");
-    browsers(flags)?;
+    let mut setup = Cmd::new(build()?.join("webnn-pool")).arg("setup");
+    if let Some(list) = &flags.browsers {
+        setup = setup.args(["--browsers", list]);
+    }
+    setup.env(HOME_VARIABLE, &home).run()?;
     fixtures::python(&home)?;
     Ok(())
 }
 
-fn browsers(flags: &Setup) -> Result<()> {
-    let home = home()?;
-    let mut setup = Cmd::cargo("run").args(["--package", "webnn-pool", "--bin", "webnn-pool", "--", "setup"]);
-    if let Some(list) = &flags.browsers {
-        setup = setup.args(["--browsers", list]);
-    }
-    setup.env(HOME_VARIABLE, home).run()
+/// Builds the binary and the demo, and returns the folder in which the binary lies.
+///
+/// With `--workspace`, and with an example among what is built, cargo resolves the features of everything below as it
+/// does for `cargo test --workspace`: what is compiled for the first step is not compiled again for the tests.
+pub(crate) fn build() -> Result<PathBuf> {
+    Cmd::cargo("build").args(["--workspace", "--bin", "webnn-pool", "--example", "demo"]).run()?;
+    Ok(Path::new(&metadata::load()?.target).join("debug"))
 }
