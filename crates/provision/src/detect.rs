@@ -60,7 +60,7 @@ fn look(host: &Host, home: &Home, name: BrowserName) -> Result<Installed, Missin
     let browser = find_browser(host, home, name)?;
     let (driver, driver_version) = find_driver(host, home, name, &browser)?;
     let needs_display = name == BrowserName::WebKitGtk;
-    let display_server = if needs_display { host.program("Xvfb") } else { None };
+    let display_server = if needs_display { find_display_server(host) } else { None };
     let has_display = host.var("DISPLAY").is_some() || host.var("WAYLAND_DISPLAY").is_some();
     if needs_display && display_server.is_none() && !has_display {
         return Err(MissingReason::DisplayNotFound { name });
@@ -78,6 +78,10 @@ fn look(host: &Host, home: &Home, name: BrowserName) -> Result<Installed, Missin
         display_server,
         driver_mismatch,
     })
+}
+
+fn find_display_server(host: &Host) -> Option<PathBuf> {
+    host.program("Xvfb").or_else(|| Some(host.place("/usr/bin/Xvfb")).filter(|path| is_program(path)))
 }
 
 /// Finds the browser itself, without its driver.

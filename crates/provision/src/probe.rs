@@ -1,8 +1,8 @@
 //! Asking a program for its version, without ever waiting for long.
 
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
@@ -104,7 +104,7 @@ fn run(host: &Host, program: &Path, arguments: &[&str], limit: Duration) -> Resu
     #[cfg(unix)]
     std::os::unix::process::CommandExt::process_group(&mut command, 0);
     let not_started = |error: std::io::Error| ProbeError::NotStarted { message: error.to_string() };
-    let child = command.spawn().map_err(not_started)?;
+    let child = spawn(&mut command).map_err(not_started)?;
     let pid = child.id();
 
     // The reader threads end when the pipes close, at the latest when the group is killed. They are not joined: a
@@ -121,6 +121,22 @@ fn run(host: &Host, program: &Path, arguments: &[&str], limit: Duration) -> Resu
             Err(ProbeError::TimedOut { limit_s: limit.as_secs() })
         }
     }
+}
+
+/// Starts the command, and tries again for a moment where its program is still open for writing.
+///
+/// A program that this process has just unpacked was closed before, but a child that another thread started meanwhile
+/// may hold a copy of the open file until it has become the program that it is to be.
+fn spawn(command: &mut Command) -> std::io::Result<Child> {
+    for _ in 0..50 {
+        match command.spawn() {
+            Err(error) if error.kind() == ErrorKind::ExecutableFileBusy => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            done => return done,
+        }
+    }
+    command.spawn()
 }
 
 fn collect(mut child: Child) -> std::io::Result<Output> {

@@ -129,6 +129,15 @@ pub enum PartError {
         #[source]
         source: std::io::Error,
     },
+    /// The disk that holds the home folder is full, or the user's quota is used up.
+    #[error("there is no space for {}; make some, or set WEBNN_POOL_HOME to a folder on another disk", path.display())]
+    NoSpaceFor {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the operating system said.
+        #[source]
+        source: std::io::Error,
+    },
     /// A package does not hold a file that it should.
     #[error("the package {package} holds no {file}")]
     NotInPackage {
@@ -136,6 +145,15 @@ pub enum PartError {
         package: &'static str,
         /// The file.
         file: String,
+    },
+    /// An archive in a package is damaged.
+    #[error("{} cannot be unpacked", path.display())]
+    NotUnpacked {
+        /// The archive.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: std::io::Error,
     },
     /// An archive in a package unpacks to more than it ever should.
     #[error("{} unpacks to more than {limit} bytes", path.display())]

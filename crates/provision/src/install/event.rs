@@ -50,7 +50,15 @@ impl fmt::Display for Event<'_> {
             Self::End { item, outcome } => match outcome {
                 Outcome::Installed { detail } => write!(f, "{item}: installed: {detail}"),
                 Outcome::AlreadyThere { detail } => write!(f, "{item}: already there: {detail}"),
-                Outcome::Failed { error } => write!(f, "{item}: failed: {error}"),
+                Outcome::Failed { error } => {
+                    write!(f, "{item}: failed: {error}")?;
+                    let mut cause = std::error::Error::source(error);
+                    while let Some(error) = cause {
+                        write!(f, ": {error}")?;
+                        cause = error.source();
+                    }
+                    Ok(())
+                }
             },
         }
     }

@@ -68,7 +68,7 @@ fn open(archive: &Path) -> Result<impl Read, PartError> {
             let file = archive.file_name().unwrap_or_default().to_string_lossy();
             Err(PartError::NotInPackage { package: PINNED.package, file: format!("bin/{file}") })
         }
-        Err(source) => Err(PartError::File { path: archive.to_owned(), source }),
+        Err(error) => Err(at(archive)(error)),
     }
 }
 
@@ -80,9 +80,10 @@ fn unpack_file(archive: &Path, target: &Path) -> Result<(), PartError> {
 /// Takes the known files out of the archive and nothing else, so that no entry can land outside of the folder.
 fn unpack_graphics(archive: &Path, folder: &Path) -> Result<(), PartError> {
     let mut tar = tar::Archive::new(open(archive)?);
-    for entry in tar.entries().map_err(at(archive))? {
-        let mut entry = entry.map_err(at(archive))?;
-        let name = entry.path().map_err(at(archive))?.to_string_lossy().trim_start_matches("./").to_owned();
+    for entry in tar.entries().map_err(damaged(archive))? {
+        let mut entry = entry.map_err(damaged(archive))?;
+        let name =
+            entry.path().map_err(damaged(archive))?.to_string_lossy().trim_start_matches("./").to_owned();
         if shell_files::GRAPHICS.contains(&name.as_str()) && entry.header().entry_type().is_file() {
             write_program(archive, &mut entry, &folder.join(name))?;
         }
@@ -93,17 +94,31 @@ fn unpack_graphics(archive: &Path, folder: &Path) -> Result<(), PartError> {
     }
 }
 
+/// Unpacks one file; an error on the archive's side is told apart from one on the disk's side.
 fn write_program(archive: &Path, source: &mut impl Read, target: &Path) -> Result<(), PartError> {
     let mut file = File::create(target).map_err(at(target))?;
-    let written = std::io::copy(&mut source.take(UNPACKED_LIMIT), &mut file).map_err(at(target))?;
-    if written >= UNPACKED_LIMIT {
-        return Err(PartError::TooLarge { path: archive.to_owned(), limit: UNPACKED_LIMIT });
+    let mut buffer = vec![0; 128 * 1024];
+    let mut written = 0;
+    loop {
+        let read = source.read(&mut buffer).map_err(damaged(archive))?;
+        if read == 0 {
+            break;
+        }
+        written += read as u64;
+        if written > UNPACKED_LIMIT {
+            return Err(PartError::TooLarge { path: archive.to_owned(), limit: UNPACKED_LIMIT });
+        }
+        file.write_all(&buffer[..read]).map_err(at(target))?;
     }
-    file.flush().map_err(at(target))?;
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
         file.set_permissions(PermissionsExt::from_mode(0o755)).map_err(at(target))?;
     }
     Ok(())
+}
+
+fn damaged(archive: &Path) -> impl FnOnce(std::io::Error) -> PartError {
+    let path = archive.to_owned();
+    move |source| PartError::NotUnpacked { path, source }
 }

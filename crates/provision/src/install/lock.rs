@@ -43,7 +43,6 @@ impl InstallLock {
         if scratch.exists() {
             std::fs::remove_dir_all(&scratch).map_err(unusable(&scratch))?;
         }
-        std::fs::create_dir_all(&scratch).map_err(unusable(&scratch))?;
         Ok(Self { _file: file })
     }
 }

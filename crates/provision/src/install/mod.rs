@@ -62,13 +62,15 @@ pub fn install_on(
     let mut work = Work { host, home, system: System::of(host), tell, indexes_updated: false };
     let mut report = Report::default();
     for item in items(wanted, parts) {
-        if let Some(outcome) = work.one(item, parts) {
+        let outcome = work.one(item, parts);
+        // The packages as they were fetched are large, and of no use to the next item. Nothing of ours is left there;
+        // what cannot be removed now is removed by the next installation.
+        let _ = std::fs::remove_dir_all(home.scratch());
+        if let Some(outcome) = outcome {
             (work.tell)(&Event::End { item, outcome: &outcome });
             report.entries.push(Entry { item, outcome });
         }
     }
-    // Nothing of ours is left there; what stays behind where this fails is removed by the next installation.
-    let _ = std::fs::remove_dir_all(home.scratch());
     Ok(report)
 }
 

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::Work;
 use super::error::PartError;
+use super::publish::at;
 use super::report::Item;
 
 /// What helps where npm is missing.
@@ -23,6 +24,19 @@ pub(super) struct Pinned {
     pub(super) size: &'static str,
 }
 
+/// Settings for this one folder, which come before the user's own.
+///
+/// npm's defaults wait 70 s before they say that there is no network; these wait 7 s. The engine check is about running
+/// the package's JavaScript, which never happens here.
+const SETTINGS: &str = "engine-strict=false
+fetch-retries=3
+fetch-retry-factor=2
+fetch-retry-mintimeout=1000
+fetch-retry-maxtimeout=10000
+progress=false
+update-notifier=false
+";
+
 impl Work<'_> {
     /// Fetches the package into a folder for work in progress and returns the folder of the package itself.
     pub(super) fn npm_fetch(&mut self, item: Item, pinned: &Pinned, why: &str) -> Result<PathBuf, PartError> {
@@ -33,8 +47,7 @@ impl Work<'_> {
         let folder = self.home.scratch().join(format!("npm-{item}"));
         write(&folder, "package.json", pinned.manifest)?;
         write(&folder, "package-lock.json", pinned.lockfile)?;
-        // Settings of ours rather than of the user, so that a private setting cannot change what is installed.
-        write(&folder, ".npmrc", "engine-strict=false\nprogress=false\nupdate-notifier=false\n")?;
+        write(&folder, ".npmrc", SETTINGS)?;
         let mut command = self.host.command(&npm);
         command.current_dir(&folder).args([
             "ci",
@@ -55,5 +68,5 @@ impl Work<'_> {
 fn write(folder: &Path, name: &str, text: &str) -> Result<(), PartError> {
     let path = folder.join(name);
     let done = std::fs::create_dir_all(folder).and_then(|()| std::fs::write(&path, text));
-    done.map_err(|source| PartError::File { path, source })
+    done.map_err(at(&path))
 }

@@ -1,5 +1,6 @@
 //! Putting a finished folder into its place, all at once.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::Work;
@@ -9,7 +10,10 @@ use crate::stamp::Stamp;
 /// Turns an I/O error into one that names the file.
 pub(super) fn at(path: &Path) -> impl FnOnce(std::io::Error) -> PartError {
     let path = path.to_owned();
-    move |source| PartError::File { path, source }
+    move |source| match source.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => PartError::NoSpaceFor { path, source },
+        _ => PartError::File { path, source },
+    }
 }
 
 impl Work<'_> {

@@ -6,7 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Command;
 
-use provision::{Home, Host, Os};
+use provision::{Entry, Event, Home, Host, Os, Part};
+use vocab::BrowserName;
 
 /// A machine made of scripts; gone when dropped.
 pub struct Machine {
@@ -73,5 +74,43 @@ impl Machine {
         let bin = self.path("/usr/bin");
         let host = Host::rooted(self.os, self.arch, self.folder.path()).with_var("PATH", bin);
         self.vars.iter().fold(host, |host, (name, value)| host.with_var(name, value))
+    }
+}
+
+/// What an installation did: one line for each item, and everything that it told.
+pub struct Told {
+    pub outcomes: Vec<String>,
+    pub said: String,
+}
+
+impl Machine {
+    /// Installs on this machine; the outcome's first line stands for the whole.
+    pub fn install(&self, wanted: &[BrowserName], parts: &[Part]) -> Told {
+        let mut said = String::new();
+        let mut tell = |event: &Event<'_>| said += &format!("{event}\n");
+        let report = provision::install_on(&self.host(), &self.home(), wanted, parts, &mut tell)
+            .expect("a usable home");
+        let outcome = |entry: &Entry| {
+            let text = Event::End { item: entry.item, outcome: &entry.outcome }.to_string();
+            let line = text.lines().next().unwrap_or_default();
+            line.replace(&self.folder.path().display().to_string(), "")
+        };
+        Told { outcomes: report.entries.iter().map(outcome).collect(), said }
+    }
+
+    /// A program of this machine that writes its arguments to a log before it does its work.
+    ///
+    /// `$ROOT` is the machine's root folder. No other program is in `PATH`, so helpers need whole paths.
+    pub fn logging(self, absolute: &str, body: &str) -> Self {
+        let root = self.path("");
+        let name = absolute.rsplit('/').next().expect("a name").to_owned();
+        let body = format!("ROOT='{}'\necho \"{name} $*\" >> \"$ROOT/log\"\n{body}", root.display());
+        self.script(absolute, &body)
+    }
+
+    /// The lines of the log.
+    pub fn log(&self) -> Vec<String> {
+        let text = std::fs::read_to_string(self.path("/log")).unwrap_or_default();
+        text.lines().map(str::to_owned).collect()
     }
 }
