@@ -20,6 +20,9 @@ pub enum ConfigError {
         /// What was given.
         got: Duration,
     },
+    /// The pool was created outside a tokio runtime.
+    #[error("a pool needs a tokio runtime to run its tasks")]
+    NoRuntime,
 }
 
 /// The pool's settings. Set the fields, then hand it to [`Pool::new`](crate::Pool::new), which checks it.

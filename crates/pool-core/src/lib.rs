@@ -1,16 +1,58 @@
-//! Workers, leases, a bounded queue, deadlines and the placement of models.
+//! Workers, leases, a bounded queue, deadlines and the placement of models: what makes many browsers one computer.
+//!
+//! A [`Pool`] is generic over [`WorkerLink`], the seam through which a call reaches a worker. Workers join and leave;
+//! requests wait in one bounded queue with strict priorities, fair shares between models, and deadlines that fire
+//! wherever a request is; models are loaded where they are needed and dropped where their memory is. Every accepted
+//! request ends exactly once: with its result, or with one typed [`RunError`].
+//!
+//! There are three rings: the public, asynchronous [`Pool`]; a thin tokio driver; and a synchronous decision
+//! [`core`] that takes the time as an argument and answers with actions.
+//!
+//! The crate does **not** know any browser, socket, file format or inference runtime, chooses no browser by
+//! experience, restarts nothing, and computes nothing: a result is what a worker answered, or there is none.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use pool_core::{Pool, PoolConfig, Request};
+//! use pool_core_testing::{FakeWorker, identity_model, info, vector};
+//! use telemetry::Telemetry;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let pool = Pool::new(PoolConfig::default(), Telemetry::new())?;
+//! // A real pool's workers are browser pages; this one is scripted, and gives its inputs back.
+//! let membership = pool.join(info(), Arc::new(FakeWorker::new()));
+//!
+//! let request = Request::new(identity_model("example"), [vector(&[1.0, 2.0, 3.0])]);
+//! let completed = pool.run(request).await?;
+//! assert_eq!(completed.outputs[0].tensor.to_vec::<f32>()?, [1.0, 2.0, 3.0]);
+//! assert_eq!(completed.report.worker, membership.worker());
+//!
+//! pool.shutdown().await;
+//! assert_eq!(pool.stats().tasks, 0);
+//! # Ok(())
+//! # }
+//! ```
 
+mod calls;
 mod config;
+pub mod core;
+mod driver;
 mod error;
 mod link;
+mod membership;
 mod model;
+mod pool;
 mod request;
 mod worker;
 
 pub use config::{ConfigError, PoolConfig};
 pub use error::{Mismatch, Phase, RunError};
 pub use link::{LinkError, LoadCall, LoadReport, RunCall, RunReply, WorkerLink};
+pub use membership::Membership;
 pub use model::{Model, ModelFile, ModelSource};
+pub use pool::{DrainReport, Pool, PoolStats, Ticket};
 pub use request::{Completed, Constraints, Preload, Request, RunReport};
 pub use telemetry::LeaveCause;
 pub use worker::{BackendInfo, WorkerInfo};

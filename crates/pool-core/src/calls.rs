@@ -1,0 +1,100 @@
+//! The pool's tasks: one that keeps the time, and one for each call to a worker.
+//!
+//! Each holds the pool weakly while it waits, so that none keeps a dropped pool alive.
+
+use std::sync::{Arc, Weak};
+
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use vocab::SessionId;
+
+use crate::core::LeaseId;
+use crate::driver::Inner;
+use crate::membership::Gone;
+use crate::{LinkError, LoadCall, RunCall, WorkerLink};
+
+/// Calls back exactly once: with what the call gave, or, where its task ends without that, with an error.
+///
+/// Cancellation safety: a task's future is dropped where it waits when its runtime stops, when the worker is out of
+/// the pool, or when the link panics; the core must hear of the call's end all the same, or the slot were lost.
+struct Report<L: WorkerLink, T, F: Fn(&Arc<Inner<L>>, Result<T, LinkError>)> {
+    pool: Weak<Inner<L>>,
+    result: Option<Result<T, LinkError>>,
+    report: F,
+}
+
+impl<L: WorkerLink, T, F: Fn(&Arc<Inner<L>>, Result<T, LinkError>)> Drop for Report<L, T, F> {
+    fn drop(&mut self) {
+        let Some(pool) = self.pool.upgrade() else { return };
+        let result = self.result.take().unwrap_or_else(|| {
+            Err(LinkError::Vanished { detail: "the call was dropped before it ended".to_owned() })
+        });
+        (self.report)(&pool, result);
+    }
+}
+
+async fn call<L: WorkerLink, T>(
+    pool: Weak<Inner<L>>,
+    gone: Arc<Gone>,
+    call: impl Future<Output = Result<T, LinkError>>,
+    report: impl Fn(&Arc<Inner<L>>, Result<T, LinkError>),
+) {
+    let mut report = Report { pool, result: None, report };
+    tokio::select! {
+        biased;
+        result = call => report.result = Some(result),
+        () = gone.token.cancelled() => {}
+    }
+}
+
+pub(crate) async fn run<L: WorkerLink>(
+    pool: Weak<Inner<L>>,
+    link: Arc<L>,
+    gone: Arc<Gone>,
+    lease: LeaseId,
+    arguments: RunCall,
+) {
+    call(pool, gone, link.run(arguments), |pool, result| pool.run_done(lease, result)).await;
+}
+
+pub(crate) async fn load<L: WorkerLink>(
+    pool: Weak<Inner<L>>,
+    link: Arc<L>,
+    gone: Arc<Gone>,
+    arguments: LoadCall,
+) {
+    let session = arguments.session;
+    call(pool, gone, link.load(arguments), |pool, result| pool.load_done(session, result)).await;
+}
+
+pub(crate) async fn unload<L: WorkerLink>(
+    pool: Weak<Inner<L>>,
+    link: Arc<L>,
+    gone: Arc<Gone>,
+    session: SessionId,
+) {
+    call(pool, gone, link.unload(session), |pool, result| pool.unload_done(session, result)).await;
+}
+
+/// Ticks the core whenever something in it is due.
+pub(crate) async fn keep_time<L: WorkerLink>(
+    pool: Weak<Inner<L>>,
+    earlier: Arc<Notify>,
+    stopped: CancellationToken,
+) {
+    loop {
+        let Some(due) = pool.upgrade().map(|pool| pool.tick()) else { return };
+        let wake = async {
+            match due {
+                Some(due) => tokio::time::sleep_until(due.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = stopped.cancelled() => return,
+            () = earlier.notified() => {}
+            () = wake => {}
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! What goes into the core and what comes out of it.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use telemetry::{Event, LeaveCause};
+use tensor::Bindings;
+use vocab::{Backend, DeviceKind, RequestId, SessionId, WorkerId};
+
+use crate::{Constraints, Model, RunError, RunReport};
+
+/// One run of one request on one worker: the right to one of its slots. A request that is tried again gets another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LeaseId(pub(crate) u64);
+
+impl std::fmt::Display for LeaseId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "l{}", self.0)
+    }
+}
+
+/// A request as the core sees it: everything but the tensors.
+#[derive(Debug, Clone)]
+#[allow(clippy::exhaustive_structs, reason = "whoever drives the core builds it in full")]
+pub struct Submission {
+    /// What to run.
+    pub model: Arc<Model>,
+    /// The sizes of the model's symbolic dimensions.
+    pub dims: Arc<Bindings>,
+    /// Where, how urgently and how long.
+    pub constraints: Constraints,
+    /// Whether loading the model is all that is wanted.
+    pub preload: bool,
+}
+
+/// Something for the driver to do.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Action {
+    /// Call the worker's `load`, then [`Core::load_done`](super::Core::load_done).
+    Load {
+        /// On which worker.
+        worker: WorkerId,
+        /// The session to create.
+        session: SessionId,
+        /// What to load.
+        model: Arc<Model>,
+        /// On which backend.
+        backend: Backend,
+        /// The device to ask for.
+        device: Option<DeviceKind>,
+        /// The bound dimensions; empty where the shapes are dynamic.
+        dims: Arc<Bindings>,
+        /// When the core will cancel it.
+        deadline: Instant,
+    },
+    /// Fire the `cancel` of a load.
+    CancelLoad {
+        /// Which load.
+        session: SessionId,
+    },
+    /// Call the worker's `run`, then [`Core::run_done`](super::Core::run_done).
+    Run {
+        /// On which worker.
+        worker: WorkerId,
+        /// The lease to report the end of.
+        lease: LeaseId,
+        /// For which request.
+        request: RequestId,
+        /// Which session to run.
+        session: SessionId,
+        /// When the core will cancel it.
+        deadline: Instant,
+    },
+    /// Fire the `cancel` of a run.
+    CancelRun {
+        /// Which run.
+        lease: LeaseId,
+    },
+    /// Call the worker's `unload`, then [`Core::unload_done`](super::Core::unload_done).
+    Unload {
+        /// On which worker.
+        worker: WorkerId,
+        /// Which session.
+        session: SessionId,
+    },
+    /// Drop everything that is in flight on a worker that is out of the pool.
+    Forget {
+        /// Which worker.
+        worker: WorkerId,
+        /// Why it is out.
+        cause: LeaveCause,
+    },
+    /// Give a request its one answer.
+    Finish {
+        /// Which request.
+        request: RequestId,
+        /// The answer. The outputs are with the driver.
+        result: Box<Result<RunReport, RunError>>,
+    },
+    /// Tell telemetry.
+    Emit(Event),
+}

@@ -1,0 +1,339 @@
+//! Bringing requests and sessions together.
+//!
+//! There are two ways to look for work. [`Core::place`] starts from one lane of the queue and looks at the sessions of
+//! its model; it is used when a request comes or comes back. [`Core::pump`] starts from one worker and looks at the
+//! lanes in their turn; it is used when a worker has become able to do more. Neither looks at requests behind a lane's
+//! head, and neither lets a lane that cannot go stand in the way of another that can.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use telemetry::{Event, EvictCause};
+use vocab::{ModelHash, RequestId, SessionId, WorkerId};
+
+use super::demand::fits;
+use super::needs::BackendSet;
+use super::placement::{self, Demand, LoadCandidate, Room, RunCandidate, Verdict};
+use super::queue::LaneKey;
+use super::requests::{Entry, Lease, LeaseState};
+use super::sessions::SessionPhase;
+use super::timers::TimerKey;
+use super::workers::Worker;
+use super::{Action, Core, LeaseId};
+
+/// How many shapes of one model are looked at for something to load.
+const SHAPES: usize = 8;
+/// How soon a model that found no room is looked at again, at the earliest.
+const SOON: Duration = Duration::from_millis(100);
+
+/// What a worker does next.
+enum Next {
+    Run(RequestId, SessionId),
+    Load(RequestId, LoadCandidate),
+}
+
+/// Whether to load a model for a request.
+enum LoadChoice {
+    Start(LoadCandidate),
+    /// Not now, but look again after this time.
+    Later(Duration),
+    No,
+}
+
+impl Core {
+    pub(super) fn enqueue(&mut self, request: RequestId) {
+        let Some(entry) = self.requests.get(&request) else { return };
+        self.queue.push(&entry.lane, request);
+        if let Some(model) = self.models.get_mut(&entry.model.hash) {
+            model.queued += 1;
+        }
+    }
+
+    /// Takes a request out of the queue, where it is in it.
+    pub(super) fn dequeue(&mut self, request: RequestId) {
+        let Some(entry) = self.requests.get(&request) else { return };
+        if self.queue.remove(&entry.lane, request)
+            && let Some(model) = self.models.get_mut(&entry.model.hash)
+        {
+            model.queued -= 1;
+        }
+    }
+
+    /// Serves a lane as far as that goes now, and starts a load for it where that pays.
+    pub(super) fn place(&mut self, now: Instant, lane: &LaneKey) {
+        while let Some(head) = self.queue.group(lane).and_then(|group| group.oldest_with(&lane.dims)) {
+            let Some(session) = self.session_for(lane, head) else {
+                match self.load_choice(now, head, None) {
+                    LoadChoice::Start(choice) => self.start_load(now, head, choice),
+                    LoadChoice::Later(after) => self.be_patient(now, lane.model, after),
+                    LoadChoice::No => {}
+                }
+                return;
+            };
+            self.dispatch(now, head, session);
+        }
+    }
+
+    /// A session that can take the lane's head now.
+    fn session_for(&self, lane: &LaneKey, head: RequestId) -> Option<SessionId> {
+        let entry = self.requests.get(&head)?;
+        let state = self.models.get(&lane.model)?;
+        if state.sessions.is_empty() {
+            return None;
+        }
+        let usable = self.usable(&lane.needs, entry.bytes());
+        let candidates = state.sessions.iter().filter_map(|id| {
+            let session = self.sessions.get(id)?;
+            if session.phase != SessionPhase::Ready || !session.serves(&lane.needs, usable, &lane.dims) {
+                return None;
+            }
+            let worker = self.workers.get(&session.worker)?;
+            let takes =
+                fits(&lane.needs, worker, entry.bytes()) && (lane.needs.preload || worker.has_free_slot());
+            takes.then_some(RunCandidate {
+                worker: worker.id,
+                session: *id,
+                pending: worker.leases.len(),
+                loading: worker.loading,
+            })
+        });
+        placement::pick_run(candidates).map(|choice| choice.session)
+    }
+
+    /// Gives a worker whatever it can do now.
+    pub(super) fn pump(&mut self, now: Instant, worker: WorkerId) {
+        loop {
+            let mut patience = Vec::new();
+            let next = self.next_for(now, worker, &mut patience);
+            for (model, after) in patience {
+                self.be_patient(now, model, after);
+            }
+            match next {
+                Some(Next::Run(request, session)) => self.dispatch(now, request, session),
+                Some(Next::Load(request, choice)) => self.start_load(now, request, choice),
+                None => return,
+            }
+        }
+    }
+
+    fn next_for(
+        &self,
+        now: Instant,
+        id: WorkerId,
+        patience: &mut Vec<(ModelHash, Duration)>,
+    ) -> Option<Next> {
+        let worker = self.workers.get(&id)?;
+        for (_, level) in self.queue.levels() {
+            for (model, flow) in level.in_turn() {
+                let mut run: Option<(RequestId, SessionId)> = None;
+                for (needs, group) in flow.groups() {
+                    let Some(bytes) = self.bytes_of(group.oldest()) else { continue };
+                    if !fits(needs, worker, bytes) || !(needs.preload || worker.has_free_slot()) {
+                        continue;
+                    }
+                    let usable = self.usable(needs, bytes);
+                    for id in worker.sessions_of(model) {
+                        let Some(session) = self.sessions.get(&id) else { continue };
+                        if session.phase != SessionPhase::Ready || !session.suits(needs, usable) {
+                            continue;
+                        }
+                        let head = match &session.dims {
+                            Some(dims) => group.oldest_with(dims),
+                            None => group.oldest(),
+                        };
+                        if let Some(head) = head
+                            && run.is_none_or(|(first, _)| head < first)
+                        {
+                            run = Some((head, id));
+                        }
+                    }
+                }
+                if let Some((request, session)) = run {
+                    return Some(Next::Run(request, session));
+                }
+                if worker.loading >= self.config.loads_per_worker {
+                    continue;
+                }
+                for (_, group) in flow.groups() {
+                    for (head, _) in group.heads().take(SHAPES) {
+                        match self.load_choice(now, head, Some(id)) {
+                            LoadChoice::Start(choice) => return Some(Next::Load(head, choice)),
+                            LoadChoice::Later(after) => patience.push((model, after)),
+                            LoadChoice::No => {}
+                        }
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    fn bytes_of(&self, request: Option<RequestId>) -> Option<u64> {
+        Some(self.requests.get(&request?)?.bytes())
+    }
+
+    /// Whether to load the model of a lane's head, and where: on `only` that worker, or on any.
+    fn load_choice(&self, now: Instant, head: RequestId, only: Option<WorkerId>) -> LoadChoice {
+        let Some(entry) = self.requests.get(&head) else { return LoadChoice::No };
+        let Some(state) = self.models.get(&entry.model.hash) else { return LoadChoice::No };
+        let (needs, dims) = (entry.needs(), &entry.lane.dims);
+        let usable = self.usable(needs, entry.bytes());
+        let live = self.live_for(entry.model.hash, needs, usable, dims);
+        if live > 0 && only.map_or(self.idle.is_empty(), |only| !self.idle.contains(&only)) {
+            // Only an idle worker loads what another one already has.
+            return LoadChoice::No;
+        }
+        if needs.preload && live > 0 {
+            return LoadChoice::No;
+        }
+        let waited = entry.waited(now);
+        let demand = Demand {
+            waiting: state.queued,
+            live,
+            waited,
+            run_ms: state.run_ms,
+            load_ms: state.load_ms,
+            patience: self.config.patience,
+        };
+        if let Verdict::Wait(left) = placement::another_load_pays(&demand) {
+            return LoadChoice::Later(left);
+        }
+        let drastic = live == 0 && waited >= self.config.patience;
+        let candidate = |worker: &Worker| self.load_candidate(now, worker, entry, usable, live, drastic);
+        let choice = match only {
+            Some(only) => self.workers.get(&only).and_then(candidate),
+            None if live > 0 => {
+                let idle = self.idle.iter().filter_map(|id| self.workers.get(id));
+                placement::pick_load(idle.filter_map(candidate))
+            }
+            None => placement::pick_load(self.workers.values().filter_map(candidate)),
+        };
+        match choice {
+            Some(choice) => LoadChoice::Start(choice),
+            None if live == 0 => {
+                let left = self.config.patience.saturating_sub(waited);
+                LoadChoice::Later(if left.is_zero() { self.config.patience.max(SOON) } else { left })
+            }
+            None => LoadChoice::No,
+        }
+    }
+
+    fn load_candidate(
+        &self,
+        now: Instant,
+        worker: &Worker,
+        entry: &Entry,
+        usable: BackendSet,
+        live: usize,
+        drastic: bool,
+    ) -> Option<LoadCandidate> {
+        let (needs, model) = (entry.needs(), &entry.model);
+        if worker.loading >= self.config.loads_per_worker || !fits(needs, worker, entry.bytes()) {
+            return None;
+        }
+        let there = worker.sessions_of(model.hash).filter_map(|id| self.sessions.get(&id));
+        if there.into_iter().any(|s| s.phase.is_live() && s.serves(needs, usable, &entry.lane.dims)) {
+            return None;
+        }
+        let avoided = |backend| worker.avoids(model.hash, backend, now);
+        let mut backends = worker.info.backends.iter().map(|info| info.backend).filter(|&b| usable.has(b));
+        let first = backends.clone().next()?;
+        let backend = backends.find(|&backend| !avoided(backend)).unwrap_or(first);
+        let avoided = avoided(backend);
+        if avoided && live > 0 {
+            return None;
+        }
+        let (room, _) = self.make_room(now, worker, entry.bytes(), entry.lane.priority, drastic)?;
+        // Draining others to have a second copy would never pay, and for the only copy it is the last resort.
+        (room != Room::Drain || live == 0).then_some(LoadCandidate {
+            worker: worker.id,
+            backend,
+            room,
+            avoided,
+            pending: worker.leases.len(),
+            loading: worker.loading,
+            free_bytes: worker.info.memory_budget_bytes.saturating_sub(self.used_bytes(worker)),
+        })
+    }
+
+    /// Looks at all lanes of a model again.
+    pub(super) fn consider(&mut self, now: Instant, model: ModelHash) {
+        let mut lanes: Vec<LaneKey> = Vec::new();
+        for (priority, flow) in self.queue.flows(model) {
+            for (needs, group) in flow.groups() {
+                for (_, dims) in group.heads().take(SHAPES) {
+                    lanes.push(LaneKey { priority, model, needs: needs.clone(), dims: Arc::clone(dims) });
+                }
+            }
+        }
+        for lane in lanes {
+            self.place(now, &lane);
+        }
+    }
+
+    /// Has the model looked at again after some time, unless that will happen earlier anyway.
+    fn be_patient(&mut self, now: Instant, model: ModelHash, after: Duration) {
+        let Some(state) = self.models.get_mut(&model) else { return };
+        let at = now + after;
+        match state.patience {
+            Some(earlier) if earlier <= at => return,
+            Some(later) => self.timers.clear(later, TimerKey::Patience(model)),
+            None => {}
+        }
+        state.patience = Some(at);
+        self.timers.set(at, TimerKey::Patience(model));
+    }
+
+    /// Gives a queued request to a session that is ready for it.
+    fn dispatch(&mut self, now: Instant, request: RequestId, session_id: SessionId) {
+        let lease = LeaseId(self.next_id());
+        let clock = lease.0;
+        let (Some(entry), Some(session)) =
+            (self.requests.get_mut(&request), self.sessions.get_mut(&session_id))
+        else {
+            return;
+        };
+        let Some(worker) = self.workers.get_mut(&session.worker) else { return };
+        if let Some(model) = self.models.get_mut(&entry.model.hash) {
+            let cost = if entry.lane.needs.preload { 0 } else { model.cost() };
+            if self.queue.serve(&entry.lane, request, cost) {
+                model.queued -= 1;
+            }
+        }
+        entry.attempts += 1;
+        entry.dispatched = Some(now);
+        entry.load_ms = session.loaded_at.filter(|&loaded| loaded > entry.accepted).map(|_| session.load_ms);
+        let place = worker.place(session.backend);
+        entry.place = Some(place);
+        session.uses += 1;
+        session.last_used = clock;
+        if entry.lane.needs.preload {
+            let report = Self::report(now, request, entry, session, worker, 0.0);
+            self.finish(now, request, Ok(report));
+            return;
+        }
+        session.leases += 1;
+        worker.leases.push(lease);
+        self.idle.remove(&worker.id);
+        entry.running = Some(lease);
+        let run =
+            Action::Run { worker: worker.id, lease, request, session: session_id, deadline: entry.deadline };
+        let attempt = entry.attempts;
+        let state = LeaseState::Running(request);
+        self.leases.insert(lease, Lease { worker: worker.id, session: session_id, state });
+        self.emit(Event::RequestDispatched { request, place, attempt });
+        self.actions.push(run);
+    }
+
+    /// Ends the use of a session that is to go once nobody uses it.
+    pub(super) fn release_session(&mut self, now: Instant, id: SessionId, broken: Option<EvictCause>) {
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        session.leases = session.leases.saturating_sub(1);
+        let idle = session.leases == 0;
+        if let Some(cause) = broken {
+            self.evict(now, id, cause);
+        } else if idle && matches!(session.phase, SessionPhase::Draining(_)) {
+            self.begin_unload(now, id);
+        }
+    }
+}

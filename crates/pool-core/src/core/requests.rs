@@ -1,0 +1,149 @@
+//! Requests that were accepted and have not ended, and what is known about their models.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use telemetry::{Outcome, Place};
+use vocab::{Backend, SessionId, WorkerId};
+
+use super::LeaseId;
+use super::needs::Needs;
+use super::queue::LaneKey;
+use crate::{LinkError, Mismatch, Model, Phase, RunError};
+
+/// A request between its acceptance and its end. It is queued exactly while `running` is `None`.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) lane: LaneKey,
+    pub(crate) model: Arc<Model>,
+    pub(crate) fallback: bool,
+    pub(crate) accepted: Instant,
+    pub(crate) deadline: Instant,
+    pub(crate) attempts: u32,
+    pub(crate) max_attempts: u32,
+    pub(crate) last: Option<Failure>,
+    pub(crate) running: Option<LeaseId>,
+    pub(crate) dispatched: Option<Instant>,
+    pub(crate) place: Option<Place>,
+    pub(crate) load_ms: Option<f64>,
+}
+
+/// One attempt that went wrong.
+#[derive(Debug, Clone)]
+pub(crate) struct Failure {
+    pub(crate) worker: WorkerId,
+    pub(crate) backend: Backend,
+    /// Whether it was the load that failed, not the run.
+    pub(crate) loading: bool,
+    pub(crate) error: LinkError,
+}
+
+impl Entry {
+    pub(crate) fn needs(&self) -> &Needs {
+        &self.lane.needs
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        self.model.memory_estimate_bytes
+    }
+
+    pub(crate) fn waited(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.accepted)
+    }
+
+    fn last_cause(&self) -> Option<LinkError> {
+        self.last.as_ref().map(|failure| failure.error.clone())
+    }
+
+    pub(crate) fn deadline_exceeded(&self, phase: Phase, now: Instant) -> RunError {
+        RunError::DeadlineExceeded { phase, waited: self.waited(now), last_cause: self.last_cause() }
+    }
+
+    /// What to tell the caller when it will not be tried again.
+    pub(crate) fn gave_up(&self, mismatch: impl FnOnce() -> Mismatch) -> RunError {
+        match &self.last {
+            None => RunError::NoWorker(mismatch()),
+            Some(Failure { worker, backend, loading, error: LinkError::Reported { kind, message } }) => {
+                let (worker, backend, kind, message) = (*worker, *backend, kind.clone(), message.clone());
+                if *loading {
+                    RunError::Load { worker, backend, kind, message }
+                } else {
+                    RunError::Inference { worker, backend, kind, message }
+                }
+            }
+            Some(_) => RunError::WorkersLost { attempts: self.attempts, last_cause: self.last_cause() },
+        }
+    }
+}
+
+/// Which outcome telemetry counts for an error.
+pub(crate) fn outcome(error: &RunError) -> Outcome {
+    match error {
+        RunError::Cancelled => Outcome::Cancelled,
+        RunError::DeadlineExceeded { .. } => Outcome::DeadlineExceeded,
+        RunError::Load { .. } => Outcome::LoadFailed,
+        RunError::Inference { .. } => Outcome::InferenceFailed,
+        RunError::WorkersLost { .. } => Outcome::WorkersLost,
+        RunError::ShuttingDown => Outcome::ShuttingDown,
+        RunError::NoWorker(_)
+        | RunError::ModelTooLarge { .. }
+        // These three are told before a request is accepted, so they never end one.
+        | RunError::QueueFull { .. }
+        | RunError::InvalidInput(_)
+        | RunError::UnknownOutput(_) => Outcome::NoWorker,
+    }
+}
+
+/// A run on a worker.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    pub(crate) worker: WorkerId,
+    pub(crate) session: SessionId,
+    pub(crate) state: LeaseState,
+}
+
+/// Whether anybody still waits for a run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum LeaseState {
+    /// The request does.
+    Running(vocab::RequestId),
+    /// Nobody; the slot is taken until the worker confirms, at the latest at `until`.
+    Cancelling { until: Instant },
+}
+
+/// What is known about a model, across workers.
+#[derive(Debug, Default)]
+pub(crate) struct ModelState {
+    /// Its sessions on all workers, in whatever phase.
+    pub(crate) sessions: Vec<SessionId>,
+    /// Its requests in the queue.
+    pub(crate) queued: usize,
+    /// What a run takes in the page, as a moving average.
+    pub(crate) run_ms: Option<f64>,
+    /// What a load takes, as a moving average.
+    pub(crate) load_ms: Option<f64>,
+    /// Its share where models compete.
+    pub(crate) weight: u32,
+    /// When its patience timer is set for.
+    pub(crate) patience: Option<Instant>,
+    /// Until when each backend counts as unable to take the model, for requests that may fall back.
+    pub(crate) refused: [Option<Instant>; Backend::ALL.len()],
+}
+
+impl ModelState {
+    /// What one run costs in the currency of fair shares: sixteenths of a microsecond of a worker's time, divided by
+    /// the weight.
+    pub(crate) fn cost(&self) -> u64 {
+        // Casting saturates. An unknown model counts as one millisecond until its first run has ended.
+        let micros = (self.run_ms.unwrap_or(1.0) * 1e3) as u64;
+        (micros.max(10) * 16 / u64::from(self.weight.max(1))).max(1)
+    }
+}
+
+/// Moves an average an eighth of the way to a new sample.
+pub(crate) fn average(old: Option<f64>, sample: f64) -> Option<f64> {
+    if !sample.is_finite() || sample < 0.0 {
+        return old;
+    }
+    Some(old.map_or(sample, |old| old + (sample - old) / 8.0))
+}

@@ -1,0 +1,79 @@
+//! Models on workers, and what becomes of them.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use telemetry::EvictCause;
+use tensor::Bindings;
+use vocab::{Backend, DeviceKind, SessionId, WorkerId};
+
+use super::needs::{BackendSet, Needs};
+use crate::Model;
+
+/// What a session is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SessionPhase {
+    /// It waits until enough of its worker's memory is free.
+    Pending,
+    /// Its model is being loaded.
+    Loading,
+    /// Its load was cancelled, and the worker has not confirmed that yet.
+    CancellingLoad,
+    /// It can run.
+    Ready,
+    /// It finishes the runs that it has, and will then be unloaded.
+    Draining(EvictCause),
+    /// It is being unloaded; its memory still counts.
+    Unloading,
+}
+
+impl SessionPhase {
+    /// Whether it can run, or will be able to.
+    pub(crate) fn is_live(self) -> bool {
+        matches!(self, Self::Pending | Self::Loading | Self::Ready)
+    }
+
+    /// Whether its memory is about to come back.
+    pub(crate) fn is_leaving(self) -> bool {
+        matches!(self, Self::CancellingLoad | Self::Draining(_) | Self::Unloading)
+    }
+}
+
+/// One model on one worker and backend, for one set of shapes where the backend wants that.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) id: SessionId,
+    pub(crate) worker: WorkerId,
+    pub(crate) model: Arc<Model>,
+    pub(crate) backend: Backend,
+    pub(crate) device: Option<DeviceKind>,
+    /// The only shapes that it runs; `None` where any will do.
+    pub(crate) dims: Option<Arc<Bindings>>,
+    pub(crate) phase: SessionPhase,
+    /// The memory that counts against its worker's budget, in bytes.
+    pub(crate) charge: u64,
+    pub(crate) leases: u32,
+    /// How many requests it has served.
+    pub(crate) uses: u64,
+    /// A counter that orders sessions by their last use.
+    pub(crate) last_used: u64,
+    pub(crate) loaded_at: Option<Instant>,
+    pub(crate) load_ms: f64,
+    pub(crate) device_effective: Option<DeviceKind>,
+    pub(crate) placement: Arc<[(String, u32)]>,
+    /// When its timer is set for.
+    pub(crate) timer: Option<Instant>,
+}
+
+impl Session {
+    /// Whether it computes what the request needs, on a backend that may be used. Says nothing about its worker.
+    pub(crate) fn serves(&self, needs: &Needs, usable: BackendSet, dims: &Arc<Bindings>) -> bool {
+        self.suits(needs, usable) && self.dims.as_ref().is_none_or(|own| own == dims)
+    }
+
+    /// Like [`serves`](Self::serves), for any shapes.
+    pub(crate) fn suits(&self, needs: &Needs, usable: BackendSet) -> bool {
+        usable.has(self.backend) && self.device == needs.device
+    }
+}

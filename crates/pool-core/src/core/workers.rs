@@ -1,0 +1,100 @@
+//! Workers and what they hold.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use telemetry::Place;
+use vocab::{Backend, BrowserName, ModelHash, SessionId, WorkerId};
+
+use super::LeaseId;
+use super::needs::BackendSet;
+use crate::WorkerInfo;
+
+#[derive(Debug)]
+pub(crate) struct Worker {
+    pub(crate) id: WorkerId,
+    pub(crate) info: Arc<WorkerInfo>,
+    pub(crate) version: Arc<str>,
+    pub(crate) offered: BackendSet,
+    pub(crate) leases: Vec<LeaseId>,
+    /// Every session that is here, in whatever phase, by its model.
+    pub(crate) sessions: BTreeMap<ModelHash, Vec<SessionId>>,
+    /// How many of them are pending, loading, or having their load cancelled.
+    pub(crate) loading: usize,
+    /// Where loading failed lately, and until when it is not to be tried again without need.
+    pub(crate) avoid: BTreeMap<(ModelHash, Backend), Instant>,
+}
+
+impl Worker {
+    pub(crate) fn new(id: WorkerId, info: WorkerInfo) -> Self {
+        let mut offered = BackendSet::default();
+        for backend in &info.backends {
+            offered.insert(backend.backend);
+        }
+        Self {
+            id,
+            version: info.browser_version.as_str().into(),
+            info: Arc::new(info),
+            offered,
+            leases: Vec::new(),
+            sessions: BTreeMap::new(),
+            loading: 0,
+            avoid: BTreeMap::new(),
+        }
+    }
+
+    pub(crate) fn has_free_slot(&self) -> bool {
+        // A worker that claims no slots would starve everybody; it counts as having one.
+        self.leases.len() < self.info.slots.max(1) as usize
+    }
+
+    pub(crate) fn is_idle(&self) -> bool {
+        self.leases.is_empty() && self.loading == 0
+    }
+
+    pub(crate) fn sessions_of(&self, model: ModelHash) -> impl Iterator<Item = SessionId> + '_ {
+        self.sessions.get(&model).into_iter().flatten().copied()
+    }
+
+    pub(crate) fn all_sessions(&self) -> impl Iterator<Item = SessionId> + '_ {
+        self.sessions.values().flatten().copied()
+    }
+
+    pub(crate) fn place(&self, backend: Backend) -> Place {
+        Place { worker: self.id, browser: self.info.browser, backend }
+    }
+
+    pub(crate) fn avoids(&self, model: ModelHash, backend: Backend, now: Instant) -> bool {
+        self.avoid.get(&(model, backend)).is_some_and(|&until| now < until)
+    }
+}
+
+/// For each browser and backend the largest memory budget among the workers that have both; zero where there is none.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Offers([[Option<u64>; Backend::ALL.len()]; BrowserName::ALL.len()]);
+
+impl Offers {
+    pub(crate) fn of<'a>(infos: impl Iterator<Item = &'a WorkerInfo>) -> Self {
+        let mut offers = Self::default();
+        for info in infos {
+            for backend in &info.backends {
+                let budget = &mut offers.0[info.browser as usize][backend.backend as usize];
+                *budget = (*budget).max(Some(info.memory_budget_bytes));
+            }
+        }
+        offers
+    }
+
+    /// The largest budget with this browser and backend; `None` where no worker has both.
+    pub(crate) fn budget(&self, browser: BrowserName, backend: Backend) -> Option<u64> {
+        self.0[browser as usize][backend as usize]
+    }
+}
+
+/// A worker that was lost and is expected back for a while.
+#[derive(Debug)]
+pub(crate) struct Expected {
+    pub(crate) info: Arc<WorkerInfo>,
+    pub(crate) until: Instant,
+}

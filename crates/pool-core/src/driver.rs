@@ -1,0 +1,352 @@
+//! The driver: gives the core the time, and does what the core says.
+//!
+//! Everything is decided under one lock, which is never held across an await; what a decision asks for (waking
+//! callers, cancelling, spawning, telling telemetry) is carried out after the lock is released, in the same order.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use parking_lot::Mutex;
+use telemetry::{Event, LeaveCause, Telemetry};
+use tensor::NamedTensor;
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, oneshot};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use vocab::{RequestId, SessionId, WorkerId};
+
+use crate::calls;
+use crate::core::{Action, Core, LeaseId, Submission};
+use crate::membership::{Gone, Leave, Membership};
+use crate::pool::PoolStats;
+use crate::{
+    Completed, LinkError, LoadCall, LoadReport, RunCall, RunError, RunReply, RunReport, WorkerInfo,
+    WorkerLink,
+};
+
+/// Who waits for a request, and what it is to be run on.
+pub(crate) struct Waiter {
+    pub(crate) answer: oneshot::Sender<Result<Completed, RunError>>,
+    pub(crate) inputs: Arc<[NamedTensor]>,
+    pub(crate) outputs: Option<Arc<[Arc<str>]>>,
+}
+
+/// A worker that is in the pool.
+struct Joined<L> {
+    link: Arc<L>,
+    gone: Arc<Gone>,
+}
+
+/// What the lock guards.
+struct State<L> {
+    core: Core,
+    joined: HashMap<WorkerId, Joined<L>>,
+    waiters: HashMap<RequestId, Waiter>,
+    /// The cancel tokens of the calls in flight.
+    runs: HashMap<LeaseId, CancellationToken>,
+    loads: HashMap<SessionId, CancellationToken>,
+    /// When the timer task is going to wake by itself.
+    timer_at: Option<Instant>,
+}
+
+pub(crate) struct Inner<L> {
+    state: Mutex<State<L>>,
+    telemetry: Telemetry,
+    runtime: Handle,
+    tasks: TaskTracker,
+    /// Wakes the timer task because something is due earlier than it thinks.
+    earlier: Arc<Notify>,
+    /// Wakes whoever waits for workers to come or for requests to end.
+    changed: Notify,
+    /// Fires when the pool is over.
+    stopped: CancellationToken,
+}
+
+/// What is left to do once the lock is released.
+enum Deed<L> {
+    Emit(Event),
+    Answer(Waiter, Result<Completed, RunError>),
+    Cancel(CancellationToken),
+    Gone(Joined<L>, LeaveCause),
+    Run(Arc<L>, Arc<Gone>, LeaseId, RunCall),
+    Load(Arc<L>, Arc<Gone>, LoadCall),
+    Unload(Arc<L>, Arc<Gone>, SessionId),
+}
+
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+impl<L: WorkerLink> Inner<L> {
+    pub(crate) fn start(core: Core, telemetry: Telemetry, runtime: Handle) -> Arc<Self> {
+        let state = State {
+            core,
+            joined: HashMap::new(),
+            waiters: HashMap::new(),
+            runs: HashMap::new(),
+            loads: HashMap::new(),
+            timer_at: None,
+        };
+        let inner = Arc::new(Self {
+            state: Mutex::new(state),
+            telemetry,
+            runtime,
+            tasks: TaskTracker::new(),
+            earlier: Arc::new(Notify::new()),
+            changed: Notify::new(),
+            stopped: CancellationToken::new(),
+        });
+        let timer =
+            calls::keep_time(Arc::downgrade(&inner), Arc::clone(&inner.earlier), inner.stopped.clone());
+        inner.tasks.spawn_on(timer, &inner.runtime);
+        inner
+    }
+
+    /// Lets `decide` change the state, and carries out what the core then asks for.
+    fn with<R>(
+        self: &Arc<Self>,
+        outputs: Option<Vec<NamedTensor>>,
+        decide: impl FnOnce(&mut State<L>, Instant) -> R,
+    ) -> R {
+        let mut state = self.state.lock();
+        // The time is taken under the lock, so that the core never sees it run backwards.
+        let now = now();
+        let before = (state.core.workers(), state.core.is_at_rest());
+        let result = decide(&mut state, now);
+        let deeds = state.translate(outputs);
+        let due = state.core.next_wake();
+        let wake_timer = due.is_some_and(|due| state.timer_at.is_none_or(|at| due < at));
+        if wake_timer {
+            state.timer_at = due;
+        }
+        let changed =
+            before != (state.core.workers(), state.core.is_at_rest()) || state.core.unfinished() == 0;
+        drop(state);
+        for deed in deeds {
+            self.carry_out(now, deed);
+        }
+        if wake_timer {
+            self.earlier.notify_one();
+        }
+        if changed {
+            self.changed.notify_waiters();
+        }
+        result
+    }
+
+    fn carry_out(self: &Arc<Self>, now: Instant, deed: Deed<L>) {
+        let weak = Arc::downgrade(self);
+        match deed {
+            Deed::Emit(event) => self.telemetry.emit(now, event),
+            Deed::Answer(waiter, result) => {
+                // A caller that went away has cancelled the request, or is about to find it ended.
+                drop(waiter.answer.send(result));
+            }
+            Deed::Cancel(token) => token.cancel(),
+            Deed::Gone(joined, cause) => joined.gone.set(cause),
+            Deed::Run(link, gone, lease, call) => {
+                self.tasks.spawn_on(calls::run(weak, link, gone, lease, call), &self.runtime);
+            }
+            Deed::Load(link, gone, call) => {
+                self.tasks.spawn_on(calls::load(weak, link, gone, call), &self.runtime);
+            }
+            Deed::Unload(link, gone, session) => {
+                self.tasks.spawn_on(calls::unload(weak, link, gone, session), &self.runtime);
+            }
+        }
+    }
+
+    pub(crate) fn submit(
+        self: &Arc<Self>,
+        submission: Submission,
+        waiter: Waiter,
+    ) -> Result<RequestId, RunError> {
+        self.with(None, |state, now| {
+            let request = state.core.submit(now, submission)?;
+            state.waiters.insert(request, waiter);
+            Ok(request)
+        })
+    }
+
+    pub(crate) fn join(self: &Arc<Self>, info: WorkerInfo, link: Arc<L>) -> Membership {
+        let gone = Arc::new(Gone::default());
+        let worker = self.with(None, |state, now| {
+            let worker = state.core.join(now, info);
+            state.joined.insert(worker, Joined { link, gone: Arc::clone(&gone) });
+            worker
+        });
+        let pool: std::sync::Weak<Self> = Arc::downgrade(self);
+        if self.stopped.is_cancelled() {
+            self.remove(worker, LeaveCause::Shutdown);
+        }
+        Membership { worker, gone, pool }
+    }
+
+    fn remove(self: &Arc<Self>, worker: WorkerId, cause: LeaveCause) {
+        self.with(None, |state, now| state.core.leave(now, worker, cause));
+    }
+
+    pub(crate) fn cancel(self: &Arc<Self>, request: RequestId) {
+        self.with(None, |state, now| state.core.cancel(now, request));
+    }
+
+    pub(crate) fn close(self: &Arc<Self>) {
+        self.with(None, |state, _| state.core.close());
+        self.changed.notify_waiters();
+    }
+
+    pub(crate) fn end_requests(self: &Arc<Self>) {
+        self.with(None, |state, now| state.core.abort(now));
+        self.changed.notify_waiters();
+    }
+
+    pub(crate) fn abort(self: &Arc<Self>) {
+        self.with(None, |state, now| {
+            state.core.abort(now);
+            let workers: Vec<_> = state.core.worker_ids().collect();
+            for worker in workers {
+                state.core.leave(now, worker, LeaveCause::Shutdown);
+            }
+        });
+        self.stopped.cancel();
+        self.tasks.close();
+        self.changed.notify_waiters();
+    }
+
+    pub(crate) async fn wait_for_tasks(&self) {
+        self.tasks.wait().await;
+    }
+
+    /// Waits until the core is in some state.
+    pub(crate) async fn wait_until(&self, reached: impl Fn(&Core) -> bool) {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            // Enabled before looking, so that a change between the look and the wait is not missed.
+            changed.as_mut().enable();
+            if self.read(&reached) {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    pub(crate) fn read<R>(&self, look: impl FnOnce(&Core) -> R) -> R {
+        look(&self.state.lock().core)
+    }
+
+    pub(crate) fn telemetry(&self) -> &Telemetry {
+        &self.telemetry
+    }
+
+    pub(crate) fn emit(&self, event: Event) {
+        self.telemetry.emit(now(), event);
+    }
+
+    pub(crate) fn stats(&self) -> PoolStats {
+        let state = self.state.lock();
+        PoolStats {
+            core: state.core.stats(),
+            tasks: self.tasks.len(),
+            waiters: state.waiters.len(),
+            calls: state.runs.len() + state.loads.len(),
+        }
+    }
+
+    pub(crate) fn run_done(self: &Arc<Self>, lease: LeaseId, result: Result<RunReply, LinkError>) {
+        let (outputs, result) = match result {
+            Ok(RunReply { outputs, in_page_ms }) => (Some(outputs), Ok(in_page_ms)),
+            Err(error) => (None, Err(error)),
+        };
+        self.with(outputs, |state, now| {
+            state.runs.remove(&lease);
+            state.core.run_done(now, lease, result);
+        });
+    }
+
+    pub(crate) fn load_done(self: &Arc<Self>, session: SessionId, result: Result<LoadReport, LinkError>) {
+        self.with(None, |state, now| {
+            state.loads.remove(&session);
+            state.core.load_done(now, session, result);
+        });
+    }
+
+    pub(crate) fn unload_done(self: &Arc<Self>, session: SessionId, result: Result<(), LinkError>) {
+        self.with(None, |state, now| state.core.unload_done(now, session, result));
+    }
+
+    /// Lets what is due take effect, and answers when the timer has to wake next.
+    pub(crate) fn tick(self: &Arc<Self>) -> Option<Instant> {
+        self.with(None, |state, now| state.core.tick(now));
+        let mut state = self.state.lock();
+        state.timer_at = state.core.next_wake();
+        state.timer_at
+    }
+}
+
+impl<L: WorkerLink> Leave for Inner<L> {
+    fn leave(self: Arc<Self>, worker: WorkerId, cause: LeaveCause) {
+        self.remove(worker, cause);
+    }
+}
+
+impl<L: WorkerLink> State<L> {
+    /// Turns the core's actions into deeds that need the lock no more. `outputs` are those of the run that has just
+    /// ended; they go to the request that the core completes on account of it.
+    fn translate(&mut self, mut outputs: Option<Vec<NamedTensor>>) -> Vec<Deed<L>> {
+        let actions = self.core.take_actions();
+        let mut deeds = Vec::with_capacity(actions.len());
+        for action in actions {
+            deeds.extend(self.translate_one(action, &mut outputs));
+        }
+        deeds
+    }
+
+    fn translate_one(&mut self, action: Action, outputs: &mut Option<Vec<NamedTensor>>) -> Option<Deed<L>> {
+        let deed = match action {
+            Action::Emit(event) => Deed::Emit(event),
+            Action::Finish { request, result } => {
+                let waiter = self.waiters.remove(&request)?;
+                Deed::Answer(
+                    waiter,
+                    result.map(|report: RunReport| Completed {
+                        outputs: outputs.take().unwrap_or_default(),
+                        report,
+                    }),
+                )
+            }
+            Action::CancelRun { lease } => Deed::Cancel(self.runs.get(&lease)?.clone()),
+            Action::CancelLoad { session } => Deed::Cancel(self.loads.get(&session)?.clone()),
+            Action::Forget { worker, cause } => Deed::Gone(self.joined.remove(&worker)?, cause),
+            Action::Unload { worker, session } => {
+                let joined = self.joined.get(&worker)?;
+                Deed::Unload(Arc::clone(&joined.link), Arc::clone(&joined.gone), session)
+            }
+            Action::Run { worker, lease, request, session, deadline } => {
+                let joined = self.joined.get(&worker)?;
+                let waiter = self.waiters.get(&request)?;
+                let cancel = CancellationToken::new();
+                self.runs.insert(lease, cancel.clone());
+                let call = RunCall {
+                    request,
+                    session,
+                    inputs: Arc::clone(&waiter.inputs),
+                    outputs: waiter.outputs.clone(),
+                    deadline: deadline.into(),
+                    cancel,
+                };
+                Deed::Run(Arc::clone(&joined.link), Arc::clone(&joined.gone), lease, call)
+            }
+            Action::Load { worker, session, model, backend, device, dims, deadline } => {
+                let joined = self.joined.get(&worker)?;
+                let cancel = CancellationToken::new();
+                self.loads.insert(session, cancel.clone());
+                let deadline = deadline.into();
+                let call = LoadCall { session, model, backend, device, dims, deadline, cancel };
+                Deed::Load(Arc::clone(&joined.link), Arc::clone(&joined.gone), call)
+            }
+        };
+        Some(deed)
+    }
+}

@@ -1,0 +1,87 @@
+//! A worker's place in the pool, from its owner's side.
+
+use std::sync::{Arc, OnceLock, Weak};
+
+use telemetry::LeaveCause;
+use tokio_util::sync::CancellationToken;
+use vocab::WorkerId;
+
+use crate::pool::SILENT;
+
+/// How a membership reaches its pool, whatever the pool's links are.
+pub(crate) trait Leave: Send + Sync {
+    fn leave(self: Arc<Self>, worker: WorkerId, cause: LeaveCause);
+}
+
+/// Tells everybody concerned that a worker is out of the pool, and why.
+#[derive(Debug, Default)]
+pub(crate) struct Gone {
+    pub(crate) token: CancellationToken,
+    cause: OnceLock<LeaveCause>,
+}
+
+impl Gone {
+    pub(crate) fn set(&self, cause: LeaveCause) {
+        // The first cause is the true one; the token is cancelled after it, so that whoever wakes finds it.
+        self.cause.get_or_init(|| cause);
+        self.token.cancel();
+    }
+}
+
+/// A worker's place in the pool. Dropping it takes the worker out, as [`LeaveCause::Dropped`].
+#[must_use = "dropping a membership takes the worker out of the pool"]
+pub struct Membership {
+    pub(crate) worker: WorkerId,
+    pub(crate) gone: Arc<Gone>,
+    pub(crate) pool: Weak<dyn Leave>,
+}
+
+impl std::fmt::Debug for Membership {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Membership")
+            .field("worker", &self.worker)
+            .field("gone", &self.gone)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Membership {
+    /// The worker's id within the pool.
+    #[must_use]
+    pub fn worker(&self) -> WorkerId {
+        self.worker
+    }
+
+    /// Takes the worker out. What ran there is tried on other workers; calls to the link are dropped.
+    pub fn leave(self, cause: LeaveCause) {
+        self.tell(cause);
+    }
+
+    /// Waits until the worker is out of the pool, whoever took it out, and answers why. A worker that the pool took
+    /// out as unresponsive or vanished has to be put right, and may then join again.
+    pub async fn closed(&self) -> LeaveCause {
+        self.gone.token.cancelled().await;
+        self.gone.cause.get().copied().unwrap_or(SILENT)
+    }
+
+    /// Whether the worker is out of the pool.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.gone.token.is_cancelled()
+    }
+
+    fn tell(&self, cause: LeaveCause) {
+        if let Some(pool) = self.pool.upgrade() {
+            pool.leave(self.worker, cause);
+        }
+        self.gone.set(cause);
+    }
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        if !self.is_closed() {
+            self.tell(SILENT);
+        }
+    }
+}

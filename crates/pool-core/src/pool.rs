@@ -1,0 +1,254 @@
+//! The pool as callers see it.
+
+use std::pin::Pin;
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use telemetry::{Event, LeaveCause, RejectReason, Telemetry};
+use tokio::sync::oneshot;
+use vocab::RequestId;
+
+use crate::core::{Core, CoreStats, Submission};
+use crate::driver::{Inner, Waiter};
+use crate::membership::Membership;
+use crate::{
+    Completed, ConfigError, PoolConfig, Preload, Request, RunError, RunReport, WorkerInfo, WorkerLink,
+};
+
+/// Workers that join and leave, and the requests that they compute.
+///
+/// Clones share one pool. When the last clone is dropped the pool aborts, as by [`abort`](Self::abort).
+pub struct Pool<L: WorkerLink> {
+    owner: Arc<Owner<L>>,
+}
+
+/// What all clones share; its drop is the end of the pool.
+struct Owner<L: WorkerLink>(Arc<Inner<L>>);
+
+impl<L: WorkerLink> Drop for Owner<L> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl<L: WorkerLink> Clone for Pool<L> {
+    fn clone(&self) -> Self {
+        Self { owner: Arc::clone(&self.owner) }
+    }
+}
+
+impl<L: WorkerLink> std::fmt::Debug for Pool<L> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pool").field("stats", &self.stats()).finish()
+    }
+}
+
+/// Everything that a pool holds, counted. After [`Pool::shutdown`] all of it is zero.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PoolStats {
+    /// Workers, sessions, requests and leases.
+    pub core: CoreStats,
+    /// Tasks that are running: one that keeps the time, and one for each call to a worker.
+    pub tasks: usize,
+    /// Callers that wait for a result.
+    pub waiters: usize,
+    /// Calls to workers that have not ended.
+    pub calls: usize,
+}
+
+/// How a [`Pool::drain`] went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DrainReport {
+    /// How many requests had not ended in time and were ended with [`RunError::ShuttingDown`].
+    pub aborted: usize,
+}
+
+impl<L: WorkerLink> Pool<L> {
+    /// A pool without workers. Must be called within a tokio runtime, which then runs its tasks.
+    ///
+    /// # Errors
+    /// A setting that cannot work, or no runtime.
+    pub fn new(config: PoolConfig, telemetry: Telemetry) -> Result<Self, ConfigError> {
+        let core = Core::new(config)?;
+        let runtime = tokio::runtime::Handle::try_current().map_err(|_| ConfigError::NoRuntime)?;
+        Ok(Self { owner: Arc::new(Owner(Inner::start(core, telemetry, runtime))) })
+    }
+
+    fn inner(&self) -> &Arc<Inner<L>> {
+        &self.owner.0
+    }
+
+    /// Adds a worker. It stays until it leaves, until the membership is dropped, or until the pool finds it gone or
+    /// unresponsive, which [`Membership::closed`] tells. A worker that comes back joins as a new one.
+    pub fn join(&self, info: WorkerInfo, link: Arc<L>) -> Membership {
+        self.inner().join(info, link)
+    }
+
+    /// Hands in a request. It is accepted or refused at once, without waiting; the ticket gives its result.
+    ///
+    /// # Errors
+    /// The request was refused: [`RunError::InvalidInput`], [`RunError::UnknownOutput`], [`RunError::QueueFull`],
+    /// [`RunError::NoWorker`], [`RunError::ModelTooLarge`] or [`RunError::ShuttingDown`].
+    pub fn submit(&self, request: Request) -> Result<Ticket<L>, RunError> {
+        let Request { model, inputs, outputs, constraints } = request;
+        let refused = |error| {
+            self.inner().emit(Event::RequestRejected { reason: RejectReason::InvalidInput });
+            error
+        };
+        let dims = model.signature.bind(&inputs).map_err(|error| refused(RunError::InvalidInput(error)))?;
+        let unknown =
+            outputs.iter().flat_map(|names| names.iter()).find(|name| model.signature.output(name).is_none());
+        if let Some(unknown) = unknown {
+            return Err(refused(RunError::UnknownOutput(unknown.to_string())));
+        }
+        let submission = Submission { model, dims: Arc::new(dims), constraints, preload: false };
+        self.enter(submission, inputs, outputs)
+    }
+
+    fn enter(
+        &self,
+        submission: Submission,
+        inputs: Arc<[tensor::NamedTensor]>,
+        outputs: Option<Arc<[Arc<str>]>>,
+    ) -> Result<Ticket<L>, RunError> {
+        let (answer, receiver) = oneshot::channel();
+        let request = self.inner().submit(submission, Waiter { answer, inputs, outputs })?;
+        Ok(Ticket { receiver, request, pool: Arc::downgrade(self.inner()), armed: true })
+    }
+
+    /// Hands in a request and waits for its result.
+    ///
+    /// Dropping the future cancels the request: its worker is told, and its slot is free again once the worker has
+    /// confirmed that it stopped.
+    ///
+    /// # Errors
+    /// Whatever kept it from giving a result; it has ended then, and is nowhere computed for anybody.
+    pub async fn run(&self, request: Request) -> Result<Completed, RunError> {
+        self.submit(request)?.await
+    }
+
+    /// Loads a model on one worker, ahead of its first request, and waits until it is loaded. Takes no slot, and
+    /// answers at once where the model is loaded already.
+    ///
+    /// # Errors
+    /// Like [`run`](Self::run).
+    pub async fn preload(&self, preload: Preload) -> Result<RunReport, RunError> {
+        let Preload { model, dims, constraints } = preload;
+        let submission = Submission { model, dims, constraints, preload: true };
+        let completed = self.enter(submission, Arc::new([]), None)?.await?;
+        Ok(completed.report)
+    }
+
+    /// What the pool holds now.
+    #[must_use]
+    pub fn stats(&self) -> PoolStats {
+        self.inner().stats()
+    }
+
+    /// The telemetry that the pool reports to.
+    #[must_use]
+    pub fn telemetry(&self) -> &Telemetry {
+        self.inner().telemetry()
+    }
+
+    /// Waits until at least `n` workers are in the pool.
+    ///
+    /// # Errors
+    /// [`RunError::ShuttingDown`] where the pool closes first.
+    pub async fn wait_for_workers(&self, n: usize) -> Result<(), RunError> {
+        let enough = |core: &Core| core.workers() >= n || core.is_closed();
+        self.inner().wait_until(enough).await;
+        if self.inner().read(|core| core.workers() >= n) { Ok(()) } else { Err(RunError::ShuttingDown) }
+    }
+
+    /// Refuses requests from now on. Those that were accepted go on.
+    pub fn close(&self) {
+        self.inner().close();
+    }
+
+    /// Closes, waits until every accepted request has ended, at most for `limit`, and ends the rest.
+    pub async fn drain(&self, limit: Duration) -> DrainReport {
+        self.close();
+        let done = self.inner().wait_until(|core| core.unfinished() == 0);
+        if tokio::time::timeout(limit.min(crate::config::MAX_DURATION), done).await.is_ok() {
+            return DrainReport { aborted: 0 };
+        }
+        let aborted = self.inner().read(Core::unfinished);
+        self.inner().end_requests();
+        DrainReport { aborted }
+    }
+
+    /// Ends everything in an orderly fashion: refuses requests, ends those that were accepted with
+    /// [`RunError::ShuttingDown`], waits until the workers have confirmed, at most for
+    /// [`PoolConfig::cancel_grace`], lets the workers go, and waits for every task of the pool.
+    ///
+    /// Afterwards nothing is left: [`stats`](Self::stats) counts no request, worker, call or task.
+    pub async fn shutdown(&self) {
+        // Cancellation safety: each step may be repeated, and dropping this future leaves a pool that is closed; the
+        // drop of its last clone does the rest.
+        self.inner().end_requests();
+        self.inner().wait_until(Core::is_at_rest).await;
+        self.inner().abort();
+        self.inner().wait_for_tasks().await;
+    }
+
+    /// Ends everything at once, without waiting for anything: requests end with [`RunError::ShuttingDown`], workers
+    /// leave, and calls to them are dropped.
+    pub fn abort(&self) {
+        self.inner().abort();
+    }
+}
+
+/// An accepted request: a future of its result.
+///
+/// Dropping it cancels the request.
+#[must_use = "dropping a ticket cancels its request"]
+pub struct Ticket<L: WorkerLink> {
+    receiver: oneshot::Receiver<Result<Completed, RunError>>,
+    request: RequestId,
+    pool: Weak<Inner<L>>,
+    armed: bool,
+}
+
+impl<L: WorkerLink> Ticket<L> {
+    /// The request's id, under which telemetry tells about it.
+    #[must_use]
+    pub fn request(&self) -> RequestId {
+        self.request
+    }
+}
+
+impl<L: WorkerLink> std::fmt::Debug for Ticket<L> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ticket").field("request", &self.request).finish_non_exhaustive()
+    }
+}
+
+impl<L: WorkerLink> Future for Ticket<L> {
+    type Output = Result<Completed, RunError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let answer = std::task::ready!(Pin::new(&mut self.receiver).poll(context));
+        self.armed = false;
+        // The sender is dropped unused only when the pool itself is dropped.
+        Poll::Ready(answer.unwrap_or(Err(RunError::ShuttingDown)))
+    }
+}
+
+impl<L: WorkerLink> Drop for Ticket<L> {
+    fn drop(&mut self) {
+        // Cancellation safety: whoever waits drops the ticket, at whatever await; the request must not go on for
+        // nobody, and its slot must come back.
+        if self.armed
+            && let Some(pool) = self.pool.upgrade()
+        {
+            pool.cancel(self.request);
+        }
+    }
+}
+
+/// The cause that a worker's leaving has when its owner says nothing else.
+pub(crate) const SILENT: LeaveCause = LeaveCause::Dropped;
