@@ -15,7 +15,7 @@ use crate::pins;
 /// | `chromium-headless-shell/<version>/` | the headless shell and its graphics libraries |
 /// | `runtime/onnxruntime-web/<version>/` | the files of onnxruntime-web that the page loads |
 /// | `fixtures/` | models and references that are generated or fetched |
-/// | `tmp/` | work in progress; never read, emptied by the next installation |
+/// | `tmp/` | work in progress; emptied by the next installation |
 /// | `install.lock` | held while something is being installed |
 ///
 /// A `Home` is only a path: making one creates nothing.

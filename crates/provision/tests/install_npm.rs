@@ -171,6 +171,17 @@ fn what_a_killed_installation_left_is_replaced() {
 }
 
 #[test]
+fn what_a_killed_installation_still_writes_does_no_harm() {
+    // The npm of a killed installation lives on and puts a file into its folder while this one is at work.
+    let late = "/bin/mkdir -p \"$ROOT/home/tmp/1-0\"; echo late > \"$ROOT/home/tmp/1-0/late\"";
+    let machine = machine().logging(NPM, &format!("{late}\n{BRINGS}"));
+    check_runtime(&machine, &runtime_installed());
+    assert!(machine.path("/home/tmp/1-0/late").exists());
+    check_runtime(&machine, &format!("already there: onnxruntime-web {ONNXRUNTIME_WEB}"));
+    assert!(!machine.path("/home/tmp").exists());
+}
+
+#[test]
 fn an_integrity_error_is_passed_on() {
     let said =
         "npm error code EINTEGRITY\nnpm error Integrity checksum failed when using sha512: wanted sha512-AAA";

@@ -14,8 +14,7 @@ pub(super) struct InstallLock {
 }
 
 impl InstallLock {
-    /// Makes the home folder where it is missing, takes the lock, and clears away what an installation that was killed
-    /// has left behind.
+    /// Makes the home folder where it is missing, and takes the lock.
     pub(super) fn acquire(home: &Home, tell: &mut dyn FnMut(&Event<'_>)) -> Result<Self, InstallError> {
         let unusable = |path: &std::path::Path| {
             let path = path.to_owned();
@@ -38,10 +37,6 @@ impl InstallLock {
                 file.lock().map_err(failed)?;
             }
             Err(TryLockError::Error(source)) => return Err(failed(source)),
-        }
-        let scratch = home.scratch();
-        if scratch.exists() {
-            std::fs::remove_dir_all(&scratch).map_err(unusable(&scratch))?;
         }
         Ok(Self { _file: file })
     }

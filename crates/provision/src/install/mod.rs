@@ -14,6 +14,7 @@ mod onnxruntime_web;
 mod packages;
 mod publish;
 mod report;
+mod scratch;
 
 use vocab::BrowserName;
 
@@ -21,6 +22,7 @@ use crate::home::Home;
 use crate::host::Host;
 use crate::system::System;
 use lock::InstallLock;
+use scratch::Scratch;
 
 pub use error::{InstallError, PartError};
 pub use event::Event;
@@ -59,13 +61,12 @@ pub fn install_on(
     tell: &mut dyn FnMut(&Event<'_>),
 ) -> Result<Report, InstallError> {
     let _lock = InstallLock::acquire(home, tell)?;
-    let mut work = Work { host, home, system: System::of(host), tell, indexes_updated: false };
+    let scratch = &Scratch::make(home)?;
+    let mut work = Work { host, home, scratch, system: System::of(host), tell, indexes_updated: false };
     let mut report = Report::default();
     for item in items(wanted, parts) {
         let outcome = work.one(item, parts);
-        // The packages as they were fetched are large, and of no use to the next item. Nothing of ours is left there;
-        // what cannot be removed now is removed by the next installation.
-        let _ = std::fs::remove_dir_all(home.scratch());
+        scratch.clear();
         if let Some(outcome) = outcome {
             (work.tell)(&Event::End { item, outcome: &outcome });
             report.entries.push(Entry { item, outcome });
@@ -103,6 +104,7 @@ fn items(wanted: &[BrowserName], parts: &[Part]) -> Vec<Item> {
 struct Work<'a> {
     host: &'a Host,
     home: &'a Home,
+    scratch: &'a Scratch,
     system: System,
     tell: &'a mut dyn FnMut(&Event<'_>),
     /// Whether `apt-get update` was run already; once is enough.

@@ -44,7 +44,7 @@ impl Work<'_> {
             let why = "it fetches this and checks its integrity hash";
             return Err(PartError::ProgramMissing { program: "npm", why, advice: ADVICE });
         };
-        let folder = self.home.scratch().join(format!("npm-{item}"));
+        let folder = self.scratch.folder().join(format!("npm-{item}"));
         write(&folder, "package.json", pinned.manifest)?;
         write(&folder, "package-lock.json", pinned.lockfile)?;
         write(&folder, ".npmrc", SETTINGS)?;

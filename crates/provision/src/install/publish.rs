@@ -19,7 +19,7 @@ pub(super) fn at(path: &Path) -> impl FnOnce(std::io::Error) -> PartError {
 impl Work<'_> {
     /// An empty folder in which something is put together; it lies on the same file system as its final place.
     pub(super) fn staging(&self, name: &str) -> Result<PathBuf, PartError> {
-        let folder = self.home.scratch().join(format!("staging-{name}"));
+        let folder = self.scratch.folder().join(format!("staging-{name}"));
         std::fs::create_dir_all(&folder).map_err(at(&folder))?;
         Ok(folder)
     }
