@@ -196,8 +196,20 @@ mod tests {
     }
 
     #[test]
-    fn a_child_that_keeps_the_pipe_open_does_not_hold_us() {
-        check("cat /dev/zero > /dev/null & wait", Err(ProbeError::TimedOut { limit_s: 0 }));
+    fn a_child_that_keeps_the_pipe_open_is_killed_too() {
+        // The grandchild holds a named pipe open for as long as it lives, so that the pipe's end tells of its death.
+        let folder = tempfile::tempdir().expect("a temp folder");
+        let fifo = folder.path().join("alive");
+        let made = Command::new("mkfifo").arg(&fifo).status().expect("mkfifo");
+        assert!(made.success());
+        let script = format!("cat /dev/zero 9> '{}' > /dev/null & wait", fifo.display());
+        let (sender, death) = channel();
+        std::thread::spawn(move || {
+            let read = std::fs::read(fifo).expect("a pipe");
+            sender.send(read.len()).expect("a listener");
+        });
+        check(&script, Err(ProbeError::TimedOut { limit_s: 0 }));
+        assert_eq!(death.recv_timeout(Duration::from_secs(10)), Ok(0), "the grandchild lives on");
     }
 
     #[test]

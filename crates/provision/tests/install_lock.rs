@@ -4,7 +4,8 @@
 mod support;
 
 use std::fs::File;
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::Duration;
 
 use provision::{Event, Home, Part, install_on};
 use support::Machine;
@@ -24,7 +25,8 @@ fn a_second_installation_waits_and_says_so() {
     });
     let first = events.recv().expect("a first event");
     assert!(first.starts_with("another set-up is running (it holds "), "{first}");
-    assert!(events.try_recv().is_err(), "it went on while the lock was held");
+    let more = events.recv_timeout(Duration::from_millis(200));
+    assert_eq!(more, Err(RecvTimeoutError::Timeout), "it went on while the lock was held");
     drop(other);
     assert_eq!(second.join().expect("no panic").expect("a usable home"), 1);
     assert!(events.iter().any(|event| event.starts_with("onnxruntime-web: failed: npm was not found")));
