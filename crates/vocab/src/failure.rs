@@ -25,6 +25,8 @@ open_names! {
         ModelFetch = "model_fetch",
         /// The page no longer has the session that the call names.
         NoSuchSession = "no_such_session",
+        /// The host gave the call up, and the page confirms that it did too.
+        Cancelled = "cancelled",
         /// The message was not understood.
         Protocol = "protocol",
         /// The page's own code failed.

@@ -1,0 +1,270 @@
+/**
+ * An engine: one backend's runtime, its sessions, and the data connection over which the host drives them. It runs in a
+ * dedicated worker, so that a busy model never looks like a dead page, and so that ending the worker gives back the
+ * memory that the runtime's WebAssembly heap never would.
+ * @module
+ */
+
+import { Kind, PageError } from './protocol.js';
+import { fetchGolden, inspectDevice, runGolden } from './probe.js';
+import { classify, createSession, heapBytes, importRuntime, usableThreads } from './runtime.js';
+import { fetchModelFile } from './store.js';
+import { fromRuntime, toRuntime } from './tensors.js';
+import { decode, encode } from './wire.js';
+
+/**
+ * @typedef {object} Loaded
+ * @property {any} session  the runtime's session
+ */
+
+/**
+ * @typedef {import('./protocol.js').EngineConfig} EngineConfig
+ * @typedef {import('./protocol.js').Verdict} Verdict
+ * @typedef {import('./wire.js').Frame} Frame
+ */
+
+/**
+ * Probes the backend and, if it computes, connects and serves until the connection closes.
+ * @param {EngineConfig} config
+ * @param {(message: any) => void} tell  reports to the page's main thread
+ */
+export async function startEngine(config, tell) {
+  const { verdict, ort } = await probe(config);
+  if (verdict.verdict === 'rejected' || !ort) {
+    tell({ type: 'verdict', verdict });
+    return;
+  }
+  const engine = new Engine(config, ort, tell);
+  await engine.connect();
+  tell({ type: 'verdict', verdict });
+}
+
+/**
+ * @param {EngineConfig} config
+ * @returns {Promise<{verdict: Verdict, ort: any}>}
+ */
+async function probe(config) {
+  const started = performance.now();
+  const threads = usableThreads(config.threads);
+  /** @type {Verdict} */
+  const verdict = {
+    verdict: 'rejected',
+    reason: null,
+    device_requested: config.device,
+    device_effective: 'cpu',
+    adapter: null,
+    software: false,
+    threads,
+    max_abs_error: null,
+    probe_ms: 0,
+  };
+  const finish = (/** @type {any} */ ort) => {
+    verdict.probe_ms = performance.now() - started;
+    return { verdict, ort };
+  };
+  try {
+    const device = await inspectDevice(config.backend, config.device);
+    verdict.adapter = device.adapter;
+    verdict.software = device.software;
+    verdict.device_effective = device.effective;
+    if (device.missing) {
+      verdict.reason = device.missing;
+      return finish(null);
+    }
+    const ort = await importRuntime(config.backend, config.runtime, threads);
+    const golden = await fetchGolden(config.base);
+    const { error, placement } = await runGolden(ort, config.backend, config.device, golden);
+    verdict.max_abs_error = error;
+    const reasons = [];
+    if (config.backend !== 'wasm' && placement.CPUExecutionProvider) reasons.push(`${placement.CPUExecutionProvider} nodes of the golden model ran on the CPU`);
+    if (config.backend === 'wasm' && threads === 1 && config.threads !== 1 && (navigator.hardwareConcurrency || 1) > 1) reasons.push('one thread only: the page is not cross-origin isolated');
+    verdict.verdict = reasons.length === 0 ? 'admitted' : 'degraded';
+    verdict.reason = reasons.join('; ') || null;
+    return finish(ort);
+  } catch (error) {
+    verdict.reason = classify(error).message;
+    return finish(null);
+  }
+}
+
+class Engine {
+  /** @type {Map<number, Loaded>} */
+  #sessions = new Map();
+  /** @type {Frame[]} */
+  #queue = [];
+  /** Calls that the host has given up while they waited or ran. @type {Set<number>} */
+  #cancelled = new Set();
+  /** The call that is being worked on. @type {number|null} */
+  #current = null;
+  #pumping = false;
+  /** @type {WebSocket|null} */
+  #socket = null;
+
+  /**
+   * @param {EngineConfig} config
+   * @param {any} ort
+   * @param {(message: any) => void} tell
+   */
+  constructor(config, ort, tell) {
+    this.config = config;
+    this.ort = ort;
+    this.tell = tell;
+  }
+
+  /** Opens the data connection. */
+  connect() {
+    const socket = new WebSocket(this.config.dataUrl, ['webnn-pool.1', `token.${this.config.token}`]);
+    socket.binaryType = 'arraybuffer';
+    this.#socket = socket;
+    socket.onmessage = (event) => this.#receive(event.data);
+    return new Promise((resolve, reject) => {
+      socket.onopen = () => resolve(undefined);
+      socket.onclose = (event) => {
+        reject(new PageError('internal', `data connection closed (${event.code})`));
+        this.tell({ type: 'closed', code: event.code });
+      };
+    });
+  }
+
+  /** @param {ArrayBuffer} data */
+  #receive(data) {
+    let frame;
+    try {
+      frame = decode(data);
+    } catch (error) {
+      // Without a readable header there is no call to answer: the host's view of this connection is broken, so end it.
+      this.tell({ type: 'fault', message: String(error) });
+      this.#socket?.close(4400, 'unreadable frame');
+      return;
+    }
+    if (frame.kind === Kind.CANCEL) {
+      if (frame.id === this.#current || this.#queue.some((waiting) => waiting.id === frame.id)) this.#cancelled.add(frame.id);
+      return;
+    }
+    this.#queue.push(frame);
+    if (!this.#pumping) void this.#pump();
+  }
+
+  /** Works the queue off one call at a time: the runtime allows one at a time, and a second would only slow the first. */
+  async #pump() {
+    this.#pumping = true;
+    for (let frame = this.#queue.shift(); frame; frame = this.#queue.shift()) {
+      this.#current = frame.id;
+      try {
+        this.#assertWanted(frame.id);
+        await this.#serve(frame);
+      } catch (error) {
+        const { kind, message } = classify(error);
+        this.#send(Kind.ERROR, frame.id, { kind, message });
+      }
+      this.#cancelled.delete(frame.id);
+      this.#current = null;
+      // Lets messages that arrived meanwhile (a cancellation of the next call) be read before the next call begins.
+      if (this.#queue.length > 0) await macrotask();
+    }
+    this.#pumping = false;
+  }
+
+  /** @param {number} id */
+  #assertWanted(id) {
+    if (this.#cancelled.has(id)) throw new PageError('cancelled', 'cancelled by the host');
+  }
+
+  /** @param {Frame} frame */
+  async #serve(frame) {
+    switch (frame.kind) {
+      case Kind.RUN:
+        return this.#run(frame);
+      case Kind.LOAD:
+        return this.#load(frame);
+      case Kind.UNLOAD:
+        return this.#unload(frame);
+      case Kind.ECHO:
+        return this.#send(Kind.ECHOED, frame.id, {}, frame.tensors);
+      default:
+        throw new PageError('protocol', `this page (protocol 1) knows no frame of kind ${frame.kind}`);
+    }
+  }
+
+  /** @param {Frame} frame */
+  async #load(frame) {
+    const { session: id, files, dims } = frame.meta;
+    const started = performance.now();
+    /** @type {{path: string, data: Uint8Array}[]} */
+    const externalData = [];
+    let model = null;
+    let source = 'cache';
+    for (const file of files) {
+      const fetched = await fetchModelFile(this.config.base, this.config.token, file.hash);
+      if (fetched.source === 'network') source = 'network';
+      if (model === null) model = fetched.bytes;
+      else externalData.push({ path: file.path, data: fetched.bytes });
+    }
+    if (model === null) throw new PageError('protocol', 'the load names no file');
+    const fetchedAt = performance.now();
+    const before = heapBytes();
+    const { session, placement } = await createSession(this.ort, this.config.backend, this.config.device, model, { dims, externalData });
+    const now = performance.now();
+    this.#sessions.set(id, { session });
+    this.#send(Kind.LOADED, frame.id, {
+      load_ms: now - started,
+      fetch_ms: fetchedAt - started,
+      create_ms: now - fetchedAt,
+      source,
+      placement,
+      heap_bytes: heapBytes(),
+      heap_growth_bytes: heapBytes() - before,
+      inputs: session.inputNames,
+      outputs: session.outputNames,
+    });
+  }
+
+  /** @param {Frame} frame */
+  async #run(frame) {
+    const loaded = this.#sessions.get(frame.meta.session);
+    if (!loaded) throw new PageError('no_such_session', `no session ${frame.meta.session} on this engine`);
+    /** @type {Record<string, any>} */
+    const feeds = {};
+    for (const tensor of frame.tensors) feeds[tensor.name] = toRuntime(this.ort, tensor);
+    const wanted = frame.meta.outputs ?? loaded.session.outputNames;
+
+    const started = performance.now();
+    const results = await loaded.session.run(feeds, wanted);
+    const inPageMs = performance.now() - started;
+
+    this.#assertWanted(frame.id);
+    const outputs = wanted.map((/** @type {string} */ name) => fromRuntime(name, results[name]));
+    this.#send(Kind.RESULT, frame.id, { in_page_ms: inPageMs }, outputs);
+  }
+
+  /** @param {Frame} frame */
+  async #unload(frame) {
+    const { session: id } = frame.meta;
+    const loaded = this.#sessions.get(id);
+    this.#sessions.delete(id);
+    await loaded?.session.release();
+    this.#send(Kind.UNLOADED, frame.id, { heap_bytes: heapBytes() });
+  }
+
+  /**
+   * @param {number} kind
+   * @param {number} id
+   * @param {any} meta
+   * @param {import('./wire.js').WireTensor[]} [tensors]
+   */
+  #send(kind, id, meta, tensors) {
+    if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.send(encode(kind, id, meta, tensors));
+  }
+}
+
+/** Resolves in a later task, after the messages that are already waiting. */
+function macrotask() {
+  return new Promise((resolve) => {
+    const { port1, port2 } = new MessageChannel();
+    port1.onmessage = () => {
+      port1.close();
+      resolve(undefined);
+    };
+    port2.postMessage(null);
+  });
+}

@@ -1,0 +1,111 @@
+/**
+ * What a backend can really do here: the golden model is executed on it and its numbers are compared. Nothing is
+ * concluded from the mere presence of an interface.
+ * @module
+ */
+
+import { createSession } from './runtime.js';
+
+/** Largest error of the golden model's output that is still right: single precision with a wide margin for reordering. */
+const TOLERANCE = 1e-3;
+
+/** Words by which software adapters call themselves. */
+const SOFTWARE = /swiftshader|llvmpipe|lavapipe|software|basic render|warp/i;
+
+/**
+ * A tensor as the Open Inference Protocol writes it.
+ * @typedef {{name: string, shape: number[], datatype: string, data: number[]}} JsonTensor
+ */
+
+/**
+ * The golden model with one input and the output that a native runtime gave for it.
+ * @typedef {object} Golden
+ * @property {Uint8Array} model
+ * @property {JsonTensor} input
+ * @property {JsonTensor} output
+ */
+
+/**
+ * @param {string} base  the host's origin
+ * @returns {Promise<Golden>}
+ */
+export async function fetchGolden(base) {
+  const get = (/** @type {string} */ name) => fetch(`${base}/page/golden/${name}`);
+  const [model, request, response] = await Promise.all([
+    get('model.onnx').then((answer) => answer.arrayBuffer()),
+    get('request.json').then((answer) => answer.json()),
+    get('response.json').then((answer) => answer.json()),
+  ]);
+  return { model: new Uint8Array(model), input: request.inputs[0], output: response.outputs[0] };
+}
+
+/**
+ * The device that `backend` reaches: what it calls itself, and whether software stands in for it.
+ * @param {string} backend
+ * @param {string} requested
+ * @returns {Promise<{adapter: string|null, software: boolean, effective: string, missing: string|null}>}
+ */
+export async function inspectDevice(backend, requested) {
+  if (backend === 'wasm') return { adapter: null, software: false, effective: 'cpu', missing: null };
+  const gpu = await gpuAdapter();
+  if (backend === 'webgpu') {
+    return { adapter: gpu.name, software: gpu.software, effective: gpu.software ? 'cpu' : 'gpu', missing: gpu.missing };
+  }
+  const ml = /** @type {any} */ (navigator).ml;
+  if (!ml) return { adapter: null, software: false, effective: 'cpu', missing: 'navigator.ml is absent: this browser has no WebNN, or it is switched off' };
+  try {
+    const context = await ml.createContext({ deviceType: requested });
+    const accelerated = context.accelerated;
+    context.destroy?.();
+    // Where the browser says whether the context is accelerated it is believed. Where it does not, a machine that
+    // offers no hardware graphics adapter cannot have run on one.
+    let effective = requested;
+    if (accelerated === false || (accelerated === undefined && requested !== 'cpu' && (gpu.missing || gpu.software))) effective = 'cpu';
+    return { adapter: null, software: false, effective, missing: null };
+  } catch (error) {
+    return { adapter: null, software: false, effective: 'cpu', missing: `navigator.ml.createContext failed: ${error instanceof Error ? error.message : error}` };
+  }
+}
+
+/** @returns {Promise<{name: string|null, software: boolean, missing: string|null}>} */
+async function gpuAdapter() {
+  const gpu = /** @type {any} */ (navigator).gpu;
+  if (!gpu) return { name: null, software: false, missing: 'navigator.gpu is absent: this browser has no WebGPU here' };
+  let adapter;
+  try {
+    adapter = await gpu.requestAdapter();
+  } catch (error) {
+    return { name: null, software: false, missing: `requestAdapter failed: ${error}` };
+  }
+  if (!adapter) return { name: null, software: false, missing: 'requestAdapter gave no adapter' };
+  const info = adapter.info ?? {};
+  const name = [info.vendor, info.architecture, info.device, info.description].filter(Boolean).join(' ') || 'unnamed adapter';
+  const software = Boolean(info.isFallbackAdapter ?? adapter.isFallbackAdapter) || SOFTWARE.test(name);
+  return { name, software, missing: null };
+}
+
+/**
+ * Executes the golden model.
+ * @param {any} ort
+ * @param {string} backend
+ * @param {string} device
+ * @param {Golden} golden
+ * @returns {Promise<{error: number, placement: import('./runtime.js').Placement}>} the largest absolute error
+ */
+export async function runGolden(ort, backend, device, golden) {
+  const { session, placement } = await createSession(ort, backend, device, golden.model, {});
+  try {
+    const { input, output } = golden;
+    const results = await session.run({ [input.name]: new ort.Tensor('float32', Float32Array.from(input.data), input.shape) });
+    const got = /** @type {Float32Array} */ (results[output.name].data);
+    if (got.length !== output.data.length) throw new Error(`golden output has ${got.length} numbers, not ${output.data.length}`);
+    const error = output.data.reduce((worst, want, i) => {
+      const off = Math.abs(got[i] - want);
+      return off > worst || Number.isNaN(off) ? off : worst;
+    }, 0);
+    if (!(error <= TOLERANCE)) throw new Error(`golden output is off by ${error}: this backend computes wrong numbers here`);
+    return { error, placement };
+  } finally {
+    await session.release();
+  }
+}

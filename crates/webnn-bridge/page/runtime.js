@@ -1,0 +1,188 @@
+/**
+ * ONNX Runtime Web: which of its builds serves which backend, how it is told about threads, and how what it says about
+ * a session (where its nodes were placed, why it failed) is read.
+ * @module
+ */
+
+import { PageError } from './protocol.js';
+
+/**
+ * The build that fits each backend. The build for WebGPU and WebNN can run WASM too, but its kernels are the slow ones.
+ * @type {Record<string, string>}
+ */
+const BUILDS = { wasm: 'ort.wasm.min.mjs', webgpu: 'ort.webgpu.min.mjs', webnn: 'ort.webgpu.min.mjs' };
+
+/** ONNX Runtime's own names of the execution providers, as its placement report prints them. */
+const PROVIDERS = Object.freeze({
+  wasm: 'CPUExecutionProvider',
+  webgpu: 'WebGpuExecutionProvider',
+  webnn: 'WebNNExecutionProvider',
+});
+
+/** @type {WebAssembly.Memory[]} */
+const memories = [];
+
+/** Keeps sight of the memory that the runtime allocates: it offers no other way to ask for the heap's size. */
+function watchMemory() {
+  const Native = WebAssembly.Memory;
+  WebAssembly.Memory = new Proxy(Native, {
+    construct(target, args) {
+      const memory = Reflect.construct(target, args);
+      memories.push(memory);
+      return memory;
+    },
+  });
+}
+
+/** @returns {number} bytes of WebAssembly memory that this thread's runtime holds */
+export function heapBytes() {
+  return memories.reduce((sum, memory) => sum + memory.buffer.byteLength, 0);
+}
+
+/**
+ * Threads that WASM can use: shared memory needs cross-origin isolation.
+ * @param {number} wanted  0 lets the page choose: one a core, four at most
+ */
+export function usableThreads(wanted) {
+  if (!globalThis.crossOriginIsolated) return 1;
+  const cores = navigator.hardwareConcurrency || 1;
+  return Math.max(1, wanted > 0 ? wanted : Math.min(4, cores));
+}
+
+/**
+ * Imports the build of the runtime that serves `backend`.
+ * @param {string} backend
+ * @param {string} base  the folder of the runtime's files, with a final slash
+ * @param {number} threads
+ * @returns {Promise<any>} the runtime's module
+ */
+export async function importRuntime(backend, base, threads) {
+  watchMemory();
+  const ort = await import(`${base}${BUILDS[backend]}`);
+  ort.env.wasm.wasmPaths = base;
+  ort.env.wasm.numThreads = threads;
+  ort.env.logLevel = 'error';
+  return ort;
+}
+
+/**
+ * Where the runtime placed a session's nodes: execution provider → number of nodes.
+ * @typedef {Record<string, number>} Placement
+ */
+
+/**
+ * Creates a session and reads, from the runtime's own log, where each node went. The runtime moves nodes that a backend
+ * cannot take to the CPU without a word; a session of which the asked backend took nothing is refused here, because its
+ * numbers would be another backend's.
+ * @param {any} ort
+ * @param {string} backend
+ * @param {string} device
+ * @param {Uint8Array} model
+ * @param {{dims?: Record<string, number>, externalData?: {path: string, data: Uint8Array}[]}} options
+ * @returns {Promise<{session: any, placement: Placement}>}
+ */
+export async function createSession(ort, backend, device, model, options) {
+  const provider = backend === 'webnn' ? { name: 'webnn', deviceType: device } : backend;
+  /** @type {any} */
+  const settings = {
+    executionProviders: [provider],
+    graphOptimizationLevel: 'all',
+    logSeverityLevel: 0,
+  };
+  if (options.dims && Object.keys(options.dims).length > 0) settings.freeDimensionOverrides = options.dims;
+  if (options.externalData?.length) settings.externalData = options.externalData;
+
+  const log = captureConsole();
+  let session;
+  try {
+    session = await ort.InferenceSession.create(model, settings);
+  } catch (error) {
+    throw classify(error, log.stop());
+  }
+  const placement = readPlacement(log.stop());
+  const own = PROVIDERS[/** @type {keyof typeof PROVIDERS} */ (backend)];
+  const nodes = Object.values(placement).reduce((sum, count) => sum + count, 0);
+  if (backend !== 'wasm' && nodes > 0 && !placement[own]) {
+    await session.release();
+    throw new PageError(
+      'unsupported_by_backend',
+      `${backend} took none of the model's ${nodes} nodes, so the numbers would be those of WASM: ask for wasm`,
+    );
+  }
+  return { session, placement };
+}
+
+/** Collects what is printed to the console, until `stop` gives the console back. */
+function captureConsole() {
+  const names = /** @type {const} */ (['log', 'info', 'warn', 'error', 'debug']);
+  const saved = names.map((name) => console[name]);
+  /** @type {string[]} */
+  const lines = [];
+  for (const name of names) {
+    console[name] = (/** @type {unknown[]} */ ...args) => {
+      const line = args.join(' ');
+      if (lines.length < 4096 && INTERESTING.test(line)) lines.push(line);
+    };
+  }
+  return {
+    stop() {
+      names.forEach((name, i) => {
+        console[name] = saved[i];
+      });
+      return lines;
+    },
+  };
+}
+
+const INTERESTING = /placed on|supported by WebNN|\[E:|\[F:|abort/i;
+const PLACED = /(?:All nodes|Node\(s\)) placed on \[(\w+)\]\.\s*Number of nodes: (\d+)/;
+const COMPILED = /number of nodes supported by WebNN: (\d+)/;
+
+/**
+ * @param {string[]} lines
+ * @returns {Placement}
+ */
+function readPlacement(lines) {
+  /** @type {Placement} */
+  const placement = {};
+  for (const line of lines) {
+    const found = PLACED.exec(line);
+    if (found) placement[found[1]] = (placement[found[1]] ?? 0) + Number(found[2]);
+  }
+  // WebNN compiles the nodes that it takes into a few fused ones: the number of nodes that it took says more.
+  const compiled = lines.map((line) => COMPILED.exec(line)).filter((match) => match !== null).pop();
+  if (compiled && placement.WebNNExecutionProvider) placement.WebNNExecutionProvider = Number(compiled[1]);
+  return placement;
+}
+
+/** @type {[RegExp, import('./protocol.js').FailureKind][]} */
+const FAILURES = [
+  [/device (?:is |was )?lost|context (?:is |was )?lost|DXGI_ERROR|GPUDevice.*lost/i, 'device_lost'],
+  [/out of memory|bad_?alloc|failed to allocate|cannot allocate|Array buffer allocation failed|could not allocate|memory access out of bounds|Cannot enlarge memory/i, 'out_of_memory'],
+  [/No opset import for domain|is not a registered function\/op|No Op registered|Could not find an implementation|is under development|Fatal error: .* is not a registered/i, 'unsupported_operator'],
+  [/unsupported (?:data ?type|element type|tensor type)|type .* is not supported|data type .* not supported|Unsupported type/i, 'unsupported_dtype'],
+  [/input '.*' is missing|Unexpected input|Got invalid dimensions|Invalid rank for input|Missing Input|invalid input name|feed.*not|Invalid Feed Input/i, 'invalid_input'],
+  [/protobuf parsing failed|ModelProto does not have a graph|INVALID_PROTOBUF|INVALID_GRAPH|Load model .*failed|invalid model|ShapeInferenceError|TypeInferenceError|Unsupported model IR|Failed to load external data|deserialize tensor/i, 'invalid_model'],
+];
+
+/**
+ * Turns what the runtime threw into an error with a kind.
+ * @param {unknown} error
+ * @param {string[]} [log]  what the runtime printed meanwhile
+ * @returns {PageError}
+ */
+export function classify(error, log = []) {
+  if (error instanceof PageError) return error;
+  const message = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+  const whole = [message, ...log].join('\n');
+  // A C++ exception that nobody translated arrives as a bare number, the address of the exception object.
+  if (/^(?:Error: )?\d+$/.test(message)) return new PageError('out_of_memory', `the runtime threw a bare exception (${message}), as it does when an allocation fails`);
+  if (error instanceof RangeError) return new PageError('out_of_memory', message);
+  const found = FAILURES.find(([pattern]) => pattern.test(whole));
+  return new PageError(found ? found[1] : 'internal', shorten(message));
+}
+
+/** @param {string} message */
+function shorten(message) {
+  return message.length > 2000 ? `${message.slice(0, 2000)}…` : message;
+}

@@ -1,0 +1,67 @@
+/**
+ * Model files by content hash: kept in the browser's own cache, so that a refresh does not download again, and checked
+ * against the hash each time, so that a damaged copy is never computed with.
+ * @module
+ */
+
+import { PageError } from './protocol.js';
+
+const CACHE = 'webnn-pool-models';
+
+/**
+ * @param {ArrayBuffer} bytes
+ * @returns {Promise<string>} the SHA-256 in hexadecimal
+ */
+async function sha256(bytes) {
+  const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes));
+  return Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('');
+}
+
+/** @returns {Promise<Cache|null>} null where the browser offers no cache to this page */
+async function openCache() {
+  try {
+    return await caches.open(CACHE);
+  } catch {
+    return null;
+  }
+}
+
+/**
+ * @typedef {object} Fetched
+ * @property {Uint8Array} bytes
+ * @property {'cache'|'network'} source
+ */
+
+/**
+ * Fetches one file of a model.
+ * @param {string} base  the host's origin
+ * @param {string} token
+ * @param {string} hash
+ * @returns {Promise<Fetched>}
+ */
+export async function fetchModelFile(base, token, hash) {
+  const url = `${base}/models/${hash}`;
+  const cache = await openCache();
+  const kept = await cache?.match(url);
+  if (kept) {
+    const bytes = await kept.arrayBuffer();
+    if ((await sha256(bytes)) === hash) return { bytes: new Uint8Array(bytes), source: 'cache' };
+    await cache?.delete(url);
+  }
+  let response;
+  try {
+    response = await fetch(url, { headers: { Authorization: `Bearer ${token}` }, cache: 'no-store' });
+  } catch (error) {
+    throw new PageError('model_fetch', `could not fetch model file ${hash}: ${error}`);
+  }
+  if (!response.ok) throw new PageError('model_fetch', `the host answered ${response.status} for model file ${hash}`);
+  const bytes = await response.arrayBuffer();
+  const got = await sha256(bytes);
+  if (got !== hash) throw new PageError('model_fetch', `model file has hash ${got}, not ${hash}`);
+  try {
+    await cache?.put(url, new Response(bytes));
+  } catch {
+    // A full cache costs a download after the next refresh and nothing else.
+  }
+  return { bytes: new Uint8Array(bytes), source: 'network' };
+}

@@ -1,0 +1,187 @@
+//! The bridge: the server, the run directory and the browsers that were launched.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::{Mutex as AsyncMutex, OnceCell, mpsc};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::BridgeConfig;
+use crate::error::BridgeError;
+use crate::launch::{Display, LaunchError, LaunchSpec, RunningBrowser};
+use crate::link::{Page, PageEnd};
+use crate::process::{RunDir, reap_stale};
+use crate::server::{self, LaunchGuard, ServerState};
+use crate::store::ModelStore;
+
+/// Serves the worker page and launches browsers that open it.
+///
+/// Dropping the bridge ends the server and kills every browser; [`shutdown`](Self::shutdown) does the same in order and
+/// waits for it.
+#[derive(Debug)]
+pub struct Bridge {
+    server: Arc<ServerState>,
+    /// One display serves all browsers that need one; it is started with the first of them.
+    display: OnceCell<Display>,
+    launches: AtomicU64,
+    // Declared last: its drop kills what is left of the run.
+    run: Option<RunDir>,
+}
+
+impl Bridge {
+    /// Starts the page server and the watchdog, after cleaning up what earlier runs were killed over.
+    ///
+    /// # Errors
+    /// [`BridgeError`] if the address is taken or the run directory cannot be made.
+    pub async fn start(config: BridgeConfig) -> Result<Self, BridgeError> {
+        let parent = config.temp_dir.clone();
+        let made = tokio::task::spawn_blocking({
+            let parent = parent.clone();
+            move || {
+                for mark in reap_stale(&parent) {
+                    tracing::info!(mark, "cleaned up after an earlier run that was killed");
+                }
+                RunDir::create(&parent)
+            }
+        });
+        let run = made
+            .await
+            .unwrap_or_else(|panic| Err(std::io::Error::other(panic)))
+            .map_err(|source| BridgeError::RunDir { parent, source })?;
+        let address = config.listen;
+        let (server, _) =
+            server::serve(config, Arc::new(ModelStore::default()), CancellationToken::new(), TaskTracker::new())
+                .await
+                .map_err(|source| BridgeError::Listen { address, source })?;
+        Ok(Self { server, display: OnceCell::new(), launches: AtomicU64::new(1), run: Some(run) })
+    }
+
+    /// The origin of the page server: `http://127.0.0.1:40123`.
+    #[must_use]
+    pub fn origin(&self) -> &str {
+        &self.server.origin
+    }
+
+    /// The mark that the processes of this bridge carry in their environment.
+    #[must_use]
+    pub fn mark(&self) -> &str {
+        self.run.as_ref().map_or("", RunDir::mark)
+    }
+
+    /// Launches a browser, opens the worker page in it, and waits until the page has probed its backends.
+    ///
+    /// Returns a handle that owns the browser, and the page.
+    ///
+    /// Cancellation safety: a caller who gives up drops the browser, which kills it.
+    ///
+    /// # Errors
+    /// [`LaunchError`]; nothing of the attempt is left.
+    pub async fn launch(&self, spec: LaunchSpec) -> Result<(LaunchedBrowser, Page), LaunchError> {
+        let Some(run) = &self.run else { return Err(LaunchError::ShuttingDown) };
+        if self.server.stop.is_cancelled() {
+            return Err(LaunchError::ShuttingDown);
+        }
+        let name = spec.name;
+        let label = format!("{name}-{}", self.launches.fetch_add(1, Ordering::Relaxed));
+        let display = if spec.needs_display() {
+            let started = self.display.get_or_try_init(|| Display::start(run)).await;
+            Some(started.map_err(|source| LaunchError::NoDisplay { browser: name, source: Some(source) })?)
+        } else {
+            None
+        };
+        let (guard, pages) = self.server.registry.register(label.clone(), spec.clone());
+        let browser = RunningBrowser::start(&spec, run, &label, display.map(Display::name)).await?;
+        browser.version().clone_into(&mut guard.launch().version.lock());
+        // The token stands in the fragment, which browsers keep to themselves: no log and no referrer carries it.
+        let url = format!("{}/page/#token={}", self.server.origin, guard.token());
+        let mut launched = LaunchedBrowser { label, guard, pages: AsyncMutex::new(pages), browser };
+        launched.browser.open(&url).await?;
+        let waited = self.server.config.limits.ready_timeout;
+        let page = tokio::time::timeout(waited, launched.first_page())
+            .await
+            .map_err(|_| LaunchError::TimedOut { browser: name, phase: "probing its backends", waited })??;
+        Ok((launched, page))
+    }
+
+    /// Ends the server, the pages and the display, and deletes the run directory. Browsers are ended by their own
+    /// handles; those that are left are killed.
+    pub async fn shutdown(mut self) {
+        self.server.stop.cancel();
+        self.server.tasks.close();
+        if let Some(display) = self.display.take() {
+            display.end().await;
+        }
+        // Kills what still carries the mark, so that no socket of a forgotten browser keeps the server's tasks alive.
+        let run = self.run.take();
+        let _ = tokio::task::spawn_blocking(move || drop(run)).await;
+        if tokio::time::timeout(std::time::Duration::from_secs(5), self.server.tasks.wait()).await.is_err() {
+            tracing::warn!(tasks = self.server.tasks.len(), "tasks of the page server did not end in time");
+        }
+    }
+
+    /// Tasks of the server that run at this moment: the listener and one for each connection.
+    #[must_use]
+    pub fn live_tasks(&self) -> usize {
+        self.server.tasks.len()
+    }
+}
+
+impl Drop for Bridge {
+    fn drop(&mut self) {
+        self.server.stop.cancel();
+        self.server.tasks.close();
+    }
+}
+
+/// A browser that was launched. Dropping it kills the browser; [`end`](Self::end) closes it in order.
+#[derive(Debug)]
+pub struct LaunchedBrowser {
+    label: String,
+    guard: LaunchGuard,
+    pages: AsyncMutex<mpsc::Receiver<Result<Page, PageEnd>>>,
+    browser: RunningBrowser,
+}
+
+impl LaunchedBrowser {
+    /// A name for people: the browser's and a number.
+    #[must_use]
+    pub fn label(&self) -> &str {
+        &self.label
+    }
+
+    /// The driver's process id, where the driver is a process of ours. It leads a process group.
+    #[must_use]
+    pub fn driver_id(&self) -> Option<u32> {
+        self.browser.driver_id()
+    }
+
+    /// The next page of this browser that is ready: after a reload, or after its connection was lost and came back.
+    /// `None` when no page can come any more.
+    pub async fn next_page(&self) -> Option<Page> {
+        self.pages.lock().await.recv().await?.ok()
+    }
+
+    async fn first_page(&mut self) -> Result<Page, LaunchError> {
+        let browser = self.guard.launch().spec.name;
+        let mut looks = tokio::time::interval(std::time::Duration::from_millis(500));
+        loop {
+            tokio::select! {
+                page = self.pages.get_mut().recv() => {
+                    return page.ok_or(LaunchError::ShuttingDown)?.map_err(|source| LaunchError::PageEnded { browser, source });
+                }
+                _ = looks.tick() => if self.browser.driver_ended() {
+                    return Err(LaunchError::PageEnded { browser, source: PageEnd::DriverEnded });
+                },
+            }
+        }
+    }
+
+    /// Closes the browser, ends its driver and deletes its profile.
+    pub async fn end(self) {
+        let Self { label: _, guard, pages: _, browser } = self;
+        // First the page: its calls fail with a cause instead of a broken connection.
+        drop(guard);
+        browser.end().await;
+    }
+}

@@ -1,0 +1,210 @@
+//! A driver process and the one browser that it holds.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use provision::Installed;
+use thirtyfour::WebDriver;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::process::Command;
+use tokio::time::Instant;
+use vocab::BrowserName;
+
+use super::capabilities::{capabilities, running_as_root};
+use super::error::LaunchError;
+use super::spec::{BrowserSource, LaunchSpec};
+use crate::process::{OwnedProcess, RunDir};
+
+/// How long a driver may take until it listens.
+const DRIVER_START: Duration = Duration::from_secs(15);
+/// How long a browser may take until the driver has a session.
+const SESSION_START: Duration = Duration::from_secs(60);
+/// How long a browser may take to close when asked.
+const SESSION_END: Duration = Duration::from_secs(5);
+/// How often a driver is started anew when its port was taken in the moment between choosing and binding it.
+const PORT_ATTEMPTS: u32 = 3;
+
+/// A browser that runs, with the driver that started it. Dropping it kills both.
+#[derive(Debug)]
+pub(crate) struct RunningBrowser {
+    name: BrowserName,
+    session: Option<WebDriver>,
+    driver: Option<OwnedProcess>,
+    profile: Option<PathBuf>,
+    version: String,
+}
+
+impl RunningBrowser {
+    /// Starts the driver (unless it is a remote one) and a session.
+    pub(crate) async fn start(
+        spec: &LaunchSpec,
+        run: &RunDir,
+        label: &str,
+        display: Option<&str>,
+    ) -> Result<Self, LaunchError> {
+        let browser = spec.name;
+        let (endpoint, driver, profile, version) = match &spec.source {
+            BrowserSource::Remote { url, .. } => (url.to_string(), None, None, None),
+            BrowserSource::Installed(installed) => {
+                let home = run.subdir(label).map_err(|source| LaunchError::Profile { browser, source })?;
+                let (address, driver) = start_driver(installed, run, &home, display).await?;
+                (format!("http://{address}"), Some(driver), Some(home), Some(installed.version.clone()))
+            }
+        };
+        let wanted = capabilities(spec, profile.as_ref().map(|home| home.join("profile")).as_deref());
+        // Cancellation safety: `this` owns the driver from here on, so a caller who gives up kills it.
+        let mut this = Self { name: browser, session: None, driver, profile, version: version.unwrap_or_default() };
+        let session = tokio::time::timeout(SESSION_START, WebDriver::new(endpoint, wanted))
+            .await
+            .map_err(|_| LaunchError::TimedOut { browser, phase: "starting", waited: SESSION_START })?
+            .map_err(|source| LaunchError::Session { browser, source: Box::new(source) })?;
+        if let Some(version) = session.capabilities().get("browserVersion").and_then(|version| version.as_str())
+            && !version.is_empty()
+        {
+            version.clone_into(&mut this.version);
+        }
+        this.session = Some(session);
+        Ok(this)
+    }
+
+    /// The version that the browser gave itself.
+    pub(crate) fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// Opens `url` in the browser's one tab.
+    pub(crate) async fn open(&self, url: &str) -> Result<(), LaunchError> {
+        let browser = self.name;
+        let Some(session) = &self.session else { return Err(LaunchError::ShuttingDown) };
+        tokio::time::timeout(SESSION_START, session.goto(url))
+            .await
+            .map_err(|_| LaunchError::TimedOut { browser, phase: "opening the page", waited: SESSION_START })?
+            .map_err(|source| LaunchError::Session { browser, source: Box::new(source) })
+    }
+
+    /// Whether the driver process has ended by itself.
+    pub(crate) fn driver_ended(&mut self) -> bool {
+        self.driver.as_mut().is_some_and(|driver| !matches!(driver.try_wait(), Ok(None)))
+    }
+
+    /// The driver's process id, if it is a process of ours.
+    pub(crate) fn driver_id(&self) -> Option<u32> {
+        self.driver.as_ref().and_then(OwnedProcess::id)
+    }
+
+    /// Closes the browser, ends the driver and deletes the profile.
+    pub(crate) async fn end(mut self) {
+        if let Some(session) = self.session.take()
+            && !matches!(tokio::time::timeout(SESSION_END, session.clone().quit()).await, Ok(Ok(())))
+        {
+            // The browser or its driver no longer answers; killing the group below ends both.
+            let _ = session.leak();
+        }
+        if let Some(driver) = self.driver.take() {
+            driver.end(Duration::from_secs(1)).await;
+        }
+        if let Some(profile) = self.profile.take() {
+            let _ = tokio::fs::remove_dir_all(profile).await;
+        }
+    }
+}
+
+impl Drop for RunningBrowser {
+    fn drop(&mut self) {
+        if let Some(session) = self.session.take() {
+            // Without this the client would block this thread with a farewell to a driver that is killed next anyway.
+            let _ = session.leak();
+        }
+    }
+}
+
+/// Starts the driver on a free port and waits until it listens.
+async fn start_driver(
+    installed: &Installed,
+    run: &RunDir,
+    home: &std::path::Path,
+    display: Option<&str>,
+) -> Result<(SocketAddr, OwnedProcess), LaunchError> {
+    let browser = installed.name;
+    let mut attempt = 0;
+    loop {
+        attempt += 1;
+        let spawn_error =
+            |source| LaunchError::Spawn { browser, program: installed.driver.display().to_string(), source };
+        let address = free_address().await.map_err(spawn_error)?;
+        let command = driver_command(installed, address.port(), home, display);
+        let mut driver = OwnedProcess::spawn(command, run).map_err(spawn_error)?;
+        match wait_until_listening(browser, &mut driver, address).await {
+            Ok(()) => return Ok((address, driver)),
+            Err(LaunchError::DriverEnded { .. }) if attempt < PORT_ATTEMPTS => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+async fn free_address() -> std::io::Result<SocketAddr> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?.local_addr()
+}
+
+async fn wait_until_listening(
+    browser: BrowserName,
+    driver: &mut OwnedProcess,
+    address: SocketAddr,
+) -> Result<(), LaunchError> {
+    let deadline = Instant::now() + DRIVER_START;
+    loop {
+        if TcpStream::connect(address).await.is_ok() {
+            return Ok(());
+        }
+        if let Ok(Some(status)) = driver.try_wait() {
+            return Err(LaunchError::DriverEnded { browser, status });
+        }
+        if Instant::now() >= deadline {
+            return Err(LaunchError::DriverSilent { browser, waited: DRIVER_START });
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// The driver's command line. Everything that it or the browser writes for itself goes below `home`.
+fn driver_command(installed: &Installed, port: u16, home: &std::path::Path, display: Option<&str>) -> Command {
+    let mut command = Command::new(&installed.driver);
+    match installed.name {
+        BrowserName::Chromium | BrowserName::Chrome | BrowserName::Edge => {
+            command.arg(format!("--port={port}"));
+        }
+        BrowserName::ChromiumHeadlessShell => {
+            // The driver comes with the system's Chromium, the shell from elsewhere: their versions differ by design.
+            command.arg(format!("--port={port}")).arg("--disable-build-check");
+        }
+        BrowserName::Firefox => {
+            let port = port.to_string();
+            command.args(["--host", "127.0.0.1", "--port", &port, "--websocket-port", "0", "--log", "error"]);
+            command.arg("--profile-root").arg(home);
+        }
+        BrowserName::Safari => {
+            command.args(["--port", &port.to_string()]);
+        }
+        BrowserName::WebKitGtk => {
+            command.arg(format!("--port={port}")).arg("--host=127.0.0.1");
+        }
+    }
+    command
+        .env("TMPDIR", home)
+        .env("XDG_CACHE_HOME", home)
+        .env("XDG_CONFIG_HOME", home)
+        .env("XDG_DATA_HOME", home)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    if let Some(display) = display {
+        command.env("DISPLAY", display).env_remove("WAYLAND_DISPLAY").env("GDK_BACKEND", "x11");
+    }
+    if installed.name == BrowserName::WebKitGtk && running_as_root() {
+        // WebKit's sandbox needs user namespaces that root in a container does not get; as anybody else it stays.
+        command.env("WEBKIT_DISABLE_SANDBOX_THIS_IS_DANGEROUS", "1");
+    }
+    command
+}

@@ -1,0 +1,116 @@
+//! One data connection: what goes out on it, and who waits for what comes back.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tensor::frame::Frame;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use vocab::Backend;
+
+use crate::protocol::kind;
+
+/// Frames that may wait for the socket. The pool bounds what it sends by a worker's slots, so more than a few means that
+/// the page does not read; then senders wait, under their deadlines.
+const OUTBOUND: usize = 16;
+
+/// What the socket's task sends.
+pub(crate) type Outbound = mpsc::Receiver<Bytes>;
+
+/// The host's side of an engine's data connection.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    backend: Backend,
+    outbound: mpsc::Sender<Bytes>,
+    pending: Mutex<Option<HashMap<u64, oneshot::Sender<Frame>>>>,
+    closed: CancellationToken,
+}
+
+impl Engine {
+    /// An engine and the queue from which its socket is to send.
+    pub(crate) fn new(backend: Backend) -> (Arc<Self>, Outbound) {
+        let (outbound, queue) = mpsc::channel(OUTBOUND);
+        let pending = Mutex::new(Some(HashMap::new()));
+        (Arc::new(Self { backend, outbound, pending, closed: CancellationToken::new() }), queue)
+    }
+
+    /// Which backend it serves.
+    pub(crate) fn backend(&self) -> Backend {
+        self.backend
+    }
+
+    /// The queue of the socket.
+    pub(crate) fn outbound(&self) -> &mpsc::Sender<Bytes> {
+        &self.outbound
+    }
+
+    /// Announces a call. `None` if the connection has closed.
+    pub(crate) fn expect(self: &Arc<Self>, id: u64) -> Option<Expected> {
+        let (sender, reply) = oneshot::channel();
+        self.pending.lock().as_mut()?.insert(id, sender);
+        Some(Expected { engine: Arc::clone(self), id, reply: Some(reply) })
+    }
+
+    /// Hands an answer to whoever waits for it. False if nobody does, which is normal after a cancellation.
+    pub(crate) fn deliver(&self, frame: Frame) -> bool {
+        let waiter = self.pending.lock().as_mut().and_then(|pending| pending.remove(&frame.id));
+        waiter.is_some_and(|waiter| waiter.send(frame).is_ok())
+    }
+
+    /// Ends the connection: every waiter sees it, and no call can be announced any more.
+    pub(crate) fn close(&self) {
+        let waiters = self.pending.lock().take();
+        self.closed.cancel();
+        drop(waiters);
+    }
+
+    /// Resolves when the connection has ended.
+    pub(crate) async fn closed(&self) {
+        self.closed.cancelled().await;
+    }
+
+    /// Asks the page to give a call up. If the queue is full the page is not reading, and would not read this either.
+    pub(crate) fn cancel(&self, id: u64) {
+        if let Ok(frame) = tensor::frame::encode(kind::CANCEL, id, b"", &[]) {
+            let _ = self.outbound.try_send(frame);
+        }
+    }
+
+    /// Calls that wait for an answer.
+    pub(crate) fn waiting(&self) -> usize {
+        self.pending.lock().as_ref().map_or(0, HashMap::len)
+    }
+}
+
+/// A call whose answer is awaited.
+///
+/// Cancellation safety: whoever drops this before the answer has come takes the entry out of the table and asks the page
+/// to give the call up, so that neither side keeps it.
+#[derive(Debug)]
+pub(crate) struct Expected {
+    engine: Arc<Engine>,
+    id: u64,
+    reply: Option<oneshot::Receiver<Frame>>,
+}
+
+impl Expected {
+    /// The answer; `None` if the connection ended first. May be awaited again after it was dropped unfinished.
+    pub(crate) async fn reply(&mut self) -> Option<Frame> {
+        let reply = self.reply.as_mut()?.await.ok();
+        self.reply = None;
+        reply
+    }
+}
+
+impl Drop for Expected {
+    fn drop(&mut self) {
+        if self.reply.is_some() {
+            let waited = self.engine.pending.lock().as_mut().and_then(|pending| pending.remove(&self.id));
+            if waited.is_some() {
+                self.engine.cancel(self.id);
+            }
+        }
+    }
+}

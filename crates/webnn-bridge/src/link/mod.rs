@@ -1,0 +1,12 @@
+//! A page as the pool sees it: calls go out as frames, answers come back, and nothing waits for ever.
+
+mod call;
+mod end;
+mod engine;
+mod page;
+mod worker_link;
+
+pub use end::PageEnd;
+pub(crate) use engine::{Engine, Outbound};
+pub use page::Page;
+pub(crate) use page::{PageParts, PageState};

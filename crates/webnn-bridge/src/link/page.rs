@@ -1,0 +1,239 @@
+//! The state of one page.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use dashmap::DashMap;
+use parking_lot::Mutex;
+use pool_core::{BackendInfo, LinkError, WorkerInfo};
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+use vocab::{Backend, BrowserName, FailureKind, SessionId};
+
+use super::end::{EndSignal, PageEnd};
+use super::engine::Engine;
+use crate::config::BridgeLimits;
+use crate::protocol::{Admission, Hello, ToPage, Verdict};
+use crate::store::ModelStore;
+
+/// What a page is made of when it says hello.
+pub(crate) struct PageParts {
+    pub(crate) label: String,
+    pub(crate) browser: BrowserName,
+    pub(crate) browser_version: String,
+    pub(crate) hello: Hello,
+    pub(crate) control: mpsc::Sender<ToPage>,
+    pub(crate) limits: BridgeLimits,
+    pub(crate) store: Arc<ModelStore>,
+    pub(crate) memory_budget_bytes: u64,
+    pub(crate) slots: u32,
+}
+
+/// One page, from its hello to its end.
+pub(crate) struct PageState {
+    parts: PageParts,
+    verdicts: Mutex<Vec<(Backend, Verdict)>>,
+    engines: Mutex<HashMap<Backend, Arc<Engine>>>,
+    /// Counts changes of `engines`, so that a call can wait for an engine that is being started anew.
+    engines_changed: watch::Sender<u64>,
+    pub(super) sessions: DashMap<SessionId, Backend>,
+    next_call: AtomicU64,
+    end: EndSignal,
+}
+
+impl std::fmt::Debug for PageState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PageState").field("label", &self.parts.label).field("end", &self.end).finish_non_exhaustive()
+    }
+}
+
+impl PageState {
+    pub(crate) fn new(parts: PageParts) -> Self {
+        Self {
+            parts,
+            verdicts: Mutex::default(),
+            engines: Mutex::default(),
+            engines_changed: watch::Sender::new(0),
+            sessions: DashMap::new(),
+            next_call: AtomicU64::new(1),
+            end: EndSignal::default(),
+        }
+    }
+
+    pub(crate) fn label(&self) -> &str {
+        &self.parts.label
+    }
+
+    pub(crate) fn limits(&self) -> &BridgeLimits {
+        &self.parts.limits
+    }
+
+    pub(super) fn store(&self) -> &Arc<ModelStore> {
+        &self.parts.store
+    }
+
+    /// Takes down what the page found about a backend; a later verdict replaces an earlier one.
+    pub(crate) fn record_verdict(&self, backend: Backend, verdict: Verdict) {
+        let mut verdicts = self.verdicts.lock();
+        verdicts.retain(|(known, _)| *known != backend);
+        verdicts.push((backend, verdict));
+    }
+
+    pub(super) fn verdict(&self, backend: Backend) -> Option<Verdict> {
+        self.verdicts.lock().iter().find(|(known, _)| *known == backend).map(|(_, verdict)| verdict.clone())
+    }
+
+    /// Installs the data connection of an engine. Refused after the page's end.
+    pub(crate) fn attach(&self, engine: &Arc<Engine>) -> bool {
+        let mut engines = self.engines.lock();
+        if self.end.cause().is_some() {
+            return false;
+        }
+        let before = engines.insert(engine.backend(), Arc::clone(engine));
+        drop(engines);
+        if let Some(before) = before {
+            before.close();
+        }
+        self.engines_changed.send_modify(|count| *count += 1);
+        true
+    }
+
+    /// Takes an engine out whose connection has closed. Its sessions are gone with it.
+    pub(crate) fn detach(&self, engine: &Arc<Engine>) {
+        engine.close();
+        let mut engines = self.engines.lock();
+        if engines.get(&engine.backend()).is_some_and(|current| Arc::ptr_eq(current, engine)) {
+            engines.remove(&engine.backend());
+            drop(engines);
+            self.sessions.retain(|_, backend| *backend != engine.backend());
+        }
+    }
+
+    /// The engine of `backend`. Waits, up to the deadline, while it is being started anew.
+    pub(super) async fn engine(&self, backend: Backend, deadline: Instant) -> Result<Arc<Engine>, LinkError> {
+        if self.verdict(backend).is_none_or(|verdict| verdict.verdict == Admission::Rejected) {
+            return Err(LinkError::Reported {
+                kind: FailureKind::BackendUnavailable,
+                message: format!("{} does not offer {backend}", self.parts.label),
+            });
+        }
+        let started = Instant::now();
+        let mut changes = self.engines_changed.subscribe();
+        loop {
+            if let Some(cause) = self.end.cause() {
+                return Err(LinkError::Vanished { detail: cause.to_string() });
+            }
+            if let Some(engine) = self.engines.lock().get(&backend) {
+                return Ok(Arc::clone(engine));
+            }
+            tokio::select! {
+                _ = changes.changed() => {}
+                _ = self.end.ended() => {}
+                () = tokio::time::sleep_until(deadline) => {
+                    return Err(LinkError::TimedOut { phase: "starting an engine anew", after: started.elapsed() });
+                }
+            }
+        }
+    }
+
+    pub(super) fn next_call(&self) -> u64 {
+        self.next_call.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Has the page end an engine's worker and start another.
+    pub(super) async fn reset_engine(&self, backend: Backend) {
+        let send = self.parts.control.send(ToPage::ResetEngine { backend });
+        let _ = tokio::time::timeout(self.parts.limits.cancel_grace, send).await;
+    }
+
+    /// Ends the page: first the cause is published, then everything that waits is failed.
+    pub(crate) fn end(&self, cause: PageEnd) {
+        self.end.end(cause);
+        let engines: Vec<_> = self.engines.lock().drain().map(|(_, engine)| engine).collect();
+        for engine in engines {
+            engine.close();
+        }
+        self.sessions.clear();
+    }
+
+    pub(crate) fn end_cause(&self) -> Option<&PageEnd> {
+        self.end.cause()
+    }
+
+    pub(crate) async fn ended(&self) -> PageEnd {
+        self.end.ended().await
+    }
+}
+
+/// A page that has probed its backends and serves. Cheap to clone; all clones are the same page.
+///
+/// It implements `pool_core`'s [`WorkerLink`](pool_core::WorkerLink).
+#[derive(Debug, Clone)]
+pub struct Page {
+    pub(crate) state: Arc<PageState>,
+}
+
+impl Page {
+    /// A name for people: the browser's and a number, `firefox-2`.
+    #[must_use]
+    pub fn label(&self) -> &str {
+        self.state.label()
+    }
+
+    /// What the page said of itself.
+    #[must_use]
+    pub fn hello(&self) -> &Hello {
+        &self.state.parts.hello
+    }
+
+    /// The browser's version, as the driver or the page told it.
+    #[must_use]
+    pub fn browser_version(&self) -> &str {
+        &self.state.parts.browser_version
+    }
+
+    /// What executing the golden model showed, for each backend that was asked for, in that order.
+    #[must_use]
+    pub fn verdicts(&self) -> Vec<(Backend, Verdict)> {
+        self.state.verdicts.lock().clone()
+    }
+
+    /// What the pool needs to know. Rejected backends are left out.
+    #[must_use]
+    pub fn worker_info(&self) -> WorkerInfo {
+        let parts = &self.state.parts;
+        let backends = self
+            .verdicts()
+            .into_iter()
+            .filter(|(_, verdict)| verdict.verdict != Admission::Rejected)
+            .map(|(backend, verdict)| BackendInfo {
+                backend,
+                device_effective: verdict.device_effective,
+                adapter: verdict.adapter,
+                software: verdict.software,
+                threads: verdict.threads,
+                cross_origin_isolated: parts.hello.cross_origin_isolated,
+                static_shapes: backend == Backend::WebNn,
+            })
+            .collect();
+        WorkerInfo {
+            browser: parts.browser,
+            browser_version: parts.browser_version.clone(),
+            slots: parts.slots,
+            memory_budget_bytes: parts.memory_budget_bytes,
+            backends,
+        }
+    }
+
+    /// Resolves when the page has ended.
+    pub async fn ended(&self) -> PageEnd {
+        self.state.ended().await
+    }
+
+    /// Calls that wait for the page's answer, over all its engines.
+    #[must_use]
+    pub fn calls_in_flight(&self) -> usize {
+        self.state.engines.lock().values().map(|engine| engine.waiting()).sum()
+    }
+}

@@ -1,0 +1,146 @@
+//! The pool's seam, over a page.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pool_core::{LinkError, LoadCall, LoadReport, RunCall, RunReply, WorkerLink};
+use tensor::NamedTensor;
+use tensor::frame::{self, Frame};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use vocab::{Backend, FailureKind, SessionId};
+
+use super::call::{CallTerms, protocol_error};
+use super::page::Page;
+use crate::protocol::{FileMeta, LoadMeta, LoadedMeta, ResultMeta, RunMeta, UnloadMeta, kind};
+
+/// How long a page may take to drop a session.
+const UNLOAD: Duration = Duration::from_secs(30);
+
+impl WorkerLink for Page {
+    async fn load(&self, call: LoadCall) -> Result<LoadReport, LinkError> {
+        let LoadCall { session, model, backend, device, dims, deadline, cancel } = call;
+        let engine = self.state.engine(backend, deadline).await?;
+        let verdict = self.state.verdict(backend);
+        // The device is a property of the engine: it was probed with it. Another one would need another engine.
+        if let (Some(wanted), Some(verdict)) = (&device, &verdict)
+            && *wanted != verdict.device_requested
+        {
+            return Err(LinkError::Reported {
+                kind: FailureKind::BackendUnavailable,
+                message: format!("{} has {backend} on {}, not on {wanted}", self.label(), verdict.device_requested),
+            });
+        }
+        // The files stay in the store for as long as this load runs, and no longer.
+        let _offered = self.state.store().offer(&model.files);
+        let meta = LoadMeta {
+            session,
+            files: model
+                .files
+                .iter()
+                .map(|file| FileMeta { path: &file.path, hash: file.hash, bytes: file.bytes })
+                .collect(),
+            dims: dims.iter().map(|(name, size)| (name.as_ref(), *size)).collect(),
+        };
+        let id = self.state.next_call();
+        let frame = encode(kind::LOAD, id, &meta, &[])?;
+        let terms = CallTerms { answer: kind::LOADED, phase: "loading the model", deadline, cancel: &cancel };
+        let answer = self.state.call(&engine, id, frame, terms).await?;
+        let loaded: LoadedMeta = read_meta(&answer)?;
+        self.state.sessions.insert(session, backend);
+        let LoadedMeta { load_ms, fetch_ms, create_ms, source, placement, heap_bytes, heap_growth_bytes } = loaded;
+        let mut detail = serde_json::Map::new();
+        detail.insert("fetch_ms".to_owned(), fetch_ms.into());
+        detail.insert("create_ms".to_owned(), create_ms.into());
+        detail.insert("model_source".to_owned(), source.into());
+        detail.insert("heap_bytes".to_owned(), heap_bytes.into());
+        Ok(LoadReport {
+            load_ms,
+            memory_bytes: Some(heap_growth_bytes),
+            placement: placement.into_iter().collect(),
+            device_requested: verdict.as_ref().map(|verdict| verdict.device_requested.clone()),
+            device_effective: verdict.map_or(vocab::DeviceKind::Cpu, |verdict| verdict.device_effective),
+            detail,
+        })
+    }
+
+    async fn run(&self, call: RunCall) -> Result<RunReply, LinkError> {
+        let RunCall { request: _, session, inputs, outputs, deadline, cancel } = call;
+        let engine = self.engine_of(session, deadline).await?;
+        let id = self.state.next_call();
+        let frame = encode(kind::RUN, id, &RunMeta { session, outputs: outputs.as_deref() }, &inputs)?;
+        // The caller's tensors are in the frame now; holding them longer would only hold memory.
+        drop(inputs);
+        let terms = CallTerms { answer: kind::RESULT, phase: "running the model", deadline, cancel: &cancel };
+        let answer = self.state.call(&engine, id, frame, terms).await?;
+        let ResultMeta { in_page_ms } = read_meta(&answer)?;
+        Ok(RunReply { outputs: answer.tensors, in_page_ms })
+    }
+
+    async fn unload(&self, session: SessionId) -> Result<(), LinkError> {
+        let deadline = Instant::now() + UNLOAD;
+        let engine = self.engine_of(session, deadline).await?;
+        let id = self.state.next_call();
+        let frame = encode(kind::UNLOAD, id, &UnloadMeta { session }, &[])?;
+        let cancel = CancellationToken::new();
+        let terms = CallTerms { answer: kind::UNLOADED, phase: "unloading a model", deadline, cancel: &cancel };
+        self.state.call(&engine, id, frame, terms).await?;
+        self.state.sessions.remove(&session);
+        Ok(())
+    }
+}
+
+impl Page {
+    /// Sends tensors to the page's `backend` engine and back, unread: the cost of the way, without any computing.
+    ///
+    /// # Errors
+    /// As for a run.
+    pub async fn echo(
+        &self,
+        backend: Backend,
+        tensors: &[NamedTensor],
+        timeout: Duration,
+    ) -> Result<Vec<NamedTensor>, LinkError> {
+        let deadline = Instant::now() + timeout;
+        let engine = self.state.engine(backend, deadline).await?;
+        let id = self.state.next_call();
+        let frame = encode(kind::ECHO, id, &serde_json::json!({}), tensors)?;
+        let cancel = CancellationToken::new();
+        let terms = CallTerms { answer: kind::ECHOED, phase: "echoing tensors", deadline, cancel: &cancel };
+        Ok(self.state.call(&engine, id, frame, terms).await?.tensors)
+    }
+
+    async fn engine_of(
+        &self,
+        session: SessionId,
+        deadline: Instant,
+    ) -> Result<Arc<super::engine::Engine>, LinkError> {
+        // The entry is copied out at once: no lock of the map is held while we wait.
+        let backend = self.state.sessions.get(&session).map(|entry| *entry.value());
+        match backend {
+            Some(backend) => self.state.engine(backend, deadline).await,
+            None => Err(match self.state.end_cause() {
+                Some(cause) => LinkError::Vanished { detail: cause.to_string() },
+                None => LinkError::Reported {
+                    kind: FailureKind::NoSuchSession,
+                    message: format!("{} does not hold session {session}", self.label()),
+                },
+            }),
+        }
+    }
+}
+
+fn encode<M: serde::Serialize>(
+    kind: u16,
+    id: u64,
+    meta: &M,
+    tensors: &[NamedTensor],
+) -> Result<bytes::Bytes, LinkError> {
+    let unencodable = |message: String| LinkError::Reported { kind: FailureKind::InvalidInput, message };
+    let meta = serde_json::to_vec(meta).map_err(|error| unencodable(error.to_string()))?;
+    frame::encode(kind, id, &meta, tensors).map_err(|error| unencodable(error.to_string()))
+}
+
+fn read_meta<M: serde::de::DeserializeOwned>(frame: &Frame) -> Result<M, LinkError> {
+    serde_json::from_slice(&frame.meta).map_err(|error| protocol_error(format!("unreadable answer: {error}")))
+}

@@ -1,0 +1,60 @@
+//! The process that outlives us for a moment.
+
+use std::io;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+/// What the watchdog runs. `$1` is the run directory, `$2` the mark as it stands in a process's environment.
+///
+/// It needs a POSIX shell and a `grep` that knows `-z`. It ignores the signals of a terminal, blocks until its standard
+/// input ends, and then kills whatever carries the mark, until nothing does.
+const SCRIPT: &str = r#"
+trap '' INT TERM HUP QUIT
+while read -r _; do :; done
+[ -d "$1" ] || exit 0
+round=0
+while [ "$round" -lt 100 ]; do
+  alive=$(grep -lszx -e "$2" /proc/[0-9]*/environ 2>/dev/null)
+  [ -n "$alive" ] || break
+  for file in $alive; do
+    id=${file#/proc/}
+    kill -9 "${id%/environ}" 2>/dev/null
+  done
+  round=$((round + 1))
+  sleep 0.05
+done
+rm -rf -- "$1"
+"#;
+
+/// A running watchdog. Dropping it lets it end, and waits until it has.
+#[derive(Debug)]
+pub(super) struct Watchdog {
+    child: Child,
+}
+
+impl Watchdog {
+    /// Starts a watchdog for the run whose directory and mark are given.
+    pub(super) fn start(run_dir: &Path, mark: &str) -> io::Result<Self> {
+        let mut command = Command::new("/bin/sh");
+        command
+            .args(["-c", SCRIPT, "webnn-pool-watchdog"])
+            .arg(run_dir)
+            .arg(format!("{}={mark}", super::MARK))
+            // Our end of this pipe closes when we end, however we end: that is the signal. Nobody else holds it, since
+            // the standard library opens it close-on-exec.
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .current_dir("/");
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        Ok(Self { child: command.spawn()? })
+    }
+}
+
+impl Drop for Watchdog {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        let _ = self.child.wait();
+    }
+}

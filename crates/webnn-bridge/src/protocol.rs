@@ -1,0 +1,195 @@
+//! The words of the wire protocol, version 1, as types. `docs/protocol.md` tells what they mean; `page/protocol.js` is
+//! the page's side of the same table. Change all three together.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use vocab::{Backend, DeviceKind, FailureKind, SessionId};
+
+/// The protocol's version. A page that speaks another one is refused at its hello.
+pub const PROTOCOL_VERSION: u32 = 1;
+
+/// The name of the WebSocket subprotocol that both connections select.
+pub(crate) const SUBPROTOCOL: &str = "webnn-pool.1";
+
+/// The subprotocol entry by which a page proves itself begins with this; the launch token follows.
+pub(crate) const TOKEN_PREFIX: &str = "token.";
+
+/// Close codes of our own. From 4000 on the page does not try to connect again.
+pub(crate) mod close_code {
+    /// The page should connect again, as a new worker.
+    pub(crate) const START_AGAIN: u16 = 1012;
+    /// The host is done with this page.
+    pub(crate) const GOODBYE: u16 = 4000;
+    /// The page speaks another version of the protocol, or does not keep to it.
+    pub(crate) const PROTOCOL: u16 = 4400;
+}
+
+/// Kinds of frames on a data connection.
+pub(crate) mod kind {
+    pub(crate) const LOAD: u16 = 1;
+    pub(crate) const RUN: u16 = 2;
+    pub(crate) const UNLOAD: u16 = 3;
+    pub(crate) const CANCEL: u16 = 4;
+    pub(crate) const ECHO: u16 = 5;
+    pub(crate) const LOADED: u16 = 0x81;
+    pub(crate) const RESULT: u16 = 0x82;
+    pub(crate) const UNLOADED: u16 = 0x83;
+    pub(crate) const ECHOED: u16 = 0x85;
+    pub(crate) const ERROR: u16 = 0xff;
+}
+
+/// What the page says of itself before anything is tried.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Hello {
+    /// The protocol version that the page speaks.
+    pub protocol: u32,
+    /// The browser's own description.
+    pub user_agent: String,
+    /// Whether the page may share memory between threads.
+    pub cross_origin_isolated: bool,
+    /// Whether the page may use WebGPU, WebNN and the cache.
+    pub secure_context: bool,
+    /// Logical processors that the browser admits to.
+    pub hardware_concurrency: Option<u32>,
+    /// Memory class of the device in GiB, where the browser tells.
+    pub device_memory_gib: Option<f64>,
+}
+
+/// Whether a backend may serve on a page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Admission {
+    /// The golden model ran and its numbers were right.
+    Admitted,
+    /// The numbers were right, but something is missing: the reason tells what.
+    Degraded,
+    /// The backend is absent, failed, or computed wrong numbers: the reason tells which.
+    Rejected,
+}
+
+/// What the page found when it executed the golden model on a backend.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Verdict {
+    /// Whether the backend may serve.
+    pub verdict: Admission,
+    /// Why it is degraded or rejected.
+    pub reason: Option<String>,
+    /// The device that was asked for.
+    pub device_requested: DeviceKind,
+    /// The device that it ran on, as far as the browser lets the page know.
+    pub device_effective: DeviceKind,
+    /// The adapter's own description.
+    pub adapter: Option<String>,
+    /// Whether the adapter is software.
+    pub software: bool,
+    /// Threads that the runtime uses.
+    pub threads: u32,
+    /// Largest absolute error of the golden model's output.
+    pub max_abs_error: Option<f64>,
+    /// Time that the probe took, in milliseconds, the runtime's start included.
+    pub probe_ms: f64,
+}
+
+/// Control messages from the page.
+#[derive(Debug, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub(crate) enum FromPage {
+    Hello(Hello),
+    Pong,
+    Engine {
+        backend: Backend,
+        #[serde(flatten)]
+        verdict: Verdict,
+    },
+    Ready,
+    EngineReset {
+        backend: Backend,
+    },
+    EngineLost {
+        backend: Backend,
+        reason: String,
+    },
+    Fault {
+        message: String,
+    },
+    /// A message of a newer page; it is logged and passed over.
+    #[serde(other)]
+    Unknown,
+}
+
+/// Control messages to the page.
+#[derive(Debug, Clone, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub(crate) enum ToPage {
+    Welcome {
+        worker: String,
+        backends: Vec<Backend>,
+        devices: BTreeMap<Backend, DeviceKind>,
+        threads: u32,
+        runtime: String,
+    },
+    Ping {
+        n: u64,
+    },
+    ResetEngine {
+        backend: Backend,
+    },
+}
+
+/// Metadata of a `LOAD` frame.
+#[derive(Debug, Serialize)]
+pub(crate) struct LoadMeta<'a> {
+    pub(crate) session: SessionId,
+    /// The model file first, then its external data.
+    pub(crate) files: Vec<FileMeta<'a>>,
+    /// Static sizes for symbolic dimensions.
+    pub(crate) dims: BTreeMap<&'a str, u64>,
+}
+
+/// One file of a model.
+#[derive(Debug, Serialize)]
+pub(crate) struct FileMeta<'a> {
+    pub(crate) path: &'a str,
+    pub(crate) hash: vocab::ModelHash,
+    pub(crate) bytes: u64,
+}
+
+/// Metadata of a `LOADED` frame.
+#[derive(Debug, Deserialize)]
+pub(crate) struct LoadedMeta {
+    pub(crate) load_ms: f64,
+    pub(crate) fetch_ms: f64,
+    pub(crate) create_ms: f64,
+    pub(crate) source: String,
+    pub(crate) placement: BTreeMap<String, u32>,
+    pub(crate) heap_bytes: u64,
+    pub(crate) heap_growth_bytes: u64,
+}
+
+/// Metadata of a `RUN` frame.
+#[derive(Debug, Serialize)]
+pub(crate) struct RunMeta<'a> {
+    pub(crate) session: SessionId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) outputs: Option<&'a [std::sync::Arc<str>]>,
+}
+
+/// Metadata of an `UNLOAD` frame.
+#[derive(Debug, Serialize)]
+pub(crate) struct UnloadMeta {
+    pub(crate) session: SessionId,
+}
+
+/// Metadata of a `RESULT` frame.
+#[derive(Debug, Deserialize)]
+pub(crate) struct ResultMeta {
+    pub(crate) in_page_ms: f64,
+}
+
+/// Metadata of an `ERROR` frame.
+#[derive(Debug, Deserialize)]
+pub(crate) struct ErrorMeta {
+    pub(crate) kind: FailureKind,
+    pub(crate) message: String,
+}

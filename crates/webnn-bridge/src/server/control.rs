@@ -1,0 +1,200 @@
+//! The control connection: hello, heartbeat, verdicts, the end.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Response};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior};
+
+use super::registry::LaunchRef;
+use super::{ServerState, auth};
+use crate::link::{Page, PageEnd, PageParts, PageState};
+use crate::protocol::{FromPage, Hello, PROTOCOL_VERSION, SUBPROTOCOL, ToPage, close_code};
+
+/// How long a page may take to say hello.
+const HELLO: Duration = Duration::from_secs(10);
+/// Bytes of a control message; the longest is a verdict with an adapter's description.
+const MESSAGE: usize = 64 * 1024;
+/// Control messages that may wait for the socket.
+const OUTBOUND: usize = 16;
+
+/// `GET /ws/control`
+pub(super) async fn upgrade(
+    State(state): State<Arc<ServerState>>,
+    headers: HeaderMap,
+    upgrade: WebSocketUpgrade,
+) -> Response {
+    let launch = match auth::admit(&state, &headers, &upgrade) {
+        Ok(launch) => launch,
+        Err(refusal) => return refusal.into_response(),
+    };
+    let tracked = state.tasks.token();
+    upgrade.max_message_size(MESSAGE).protocols([SUBPROTOCOL]).on_upgrade(move |socket| async move {
+        serve(&state, &launch, socket).await;
+        drop(tracked);
+    })
+}
+
+async fn serve(state: &ServerState, launch: &LaunchRef, mut socket: WebSocket) {
+    let hello = match read_hello(&mut socket).await {
+        Ok(hello) => hello,
+        Err(what) => {
+            tracing::warn!(page = launch.label, what, "refused a page");
+            let _ = launch.ready.try_send(Err(PageEnd::Protocol { what: what.to_owned() }));
+            close(socket, close_code::PROTOCOL, what).await;
+            return;
+        }
+    };
+    let (control, outbound) = mpsc::channel(OUTBOUND);
+    let page = Arc::new(PageState::new(page_parts(state, launch, hello, control)));
+    if let Some(before) = launch.current.lock().replace(Arc::clone(&page)) {
+        before.end(PageEnd::Replaced);
+    }
+    let end = converse(state, launch, &page, &mut socket, outbound).await;
+    tracing::debug!(page = launch.label, %end, "page ended");
+    if let PageEnd::Protocol { .. } = &end {
+        // Such a page does not come again, so whoever waits for it need not wait any longer.
+        let _ = launch.ready.try_send(Err(end.clone()));
+    }
+    let code = match &end {
+        PageEnd::Closed | PageEnd::Replaced => close_code::GOODBYE,
+        PageEnd::Protocol { .. } => close_code::PROTOCOL,
+        _ => close_code::START_AGAIN,
+    };
+    let reason = end.to_string();
+    page.end(end);
+    close(socket, code, &reason).await;
+}
+
+fn page_parts(state: &ServerState, launch: &LaunchRef, hello: Hello, control: mpsc::Sender<ToPage>) -> PageParts {
+    let told = launch.version.lock().clone();
+    PageParts {
+        label: launch.label.clone(),
+        browser: launch.spec.name,
+        browser_version: if told.is_empty() { hello.user_agent.clone() } else { told },
+        hello,
+        control,
+        limits: state.config.limits.clone(),
+        store: Arc::clone(&state.store),
+        memory_budget_bytes: state.config.memory_budget_bytes,
+        slots: state.config.slots,
+    }
+}
+
+async fn read_hello(socket: &mut WebSocket) -> Result<Hello, &'static str> {
+    let message = tokio::time::timeout(HELLO, socket.recv()).await.map_err(|_| "no hello in time")?;
+    let Some(Ok(Message::Text(text))) = message else { return Err("the first message is not a hello") };
+    match serde_json::from_str(&text) {
+        Ok(FromPage::Hello(hello)) if hello.protocol == PROTOCOL_VERSION => Ok(hello),
+        Ok(FromPage::Hello(_)) => Err("the page speaks another version of the protocol: reload it"),
+        _ => Err("the first message is not a hello"),
+    }
+}
+
+/// Speaks with the page until something ends it.
+async fn converse(
+    state: &ServerState,
+    launch: &LaunchRef,
+    page: &Arc<PageState>,
+    socket: &mut WebSocket,
+    mut outbound: mpsc::Receiver<ToPage>,
+) -> PageEnd {
+    let limits = &state.config.limits;
+    let spec = &launch.spec;
+    let devices: BTreeMap<_, _> = spec.backends.iter().map(|&backend| (backend, spec.device(backend))).collect();
+    let welcome = ToPage::Welcome {
+        worker: launch.label.clone(),
+        backends: spec.backends.clone(),
+        devices,
+        threads: spec.threads,
+        runtime: format!("/runtime/{}/", state.config.runtime.version),
+    };
+    if !send(socket, &welcome).await {
+        return PageEnd::Disconnected { code: None };
+    }
+    let mut ticks = tokio::time::interval(limits.heartbeat);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut last_answer = Instant::now();
+    let mut pings = 0;
+    loop {
+        tokio::select! {
+            message = socket.recv() => {
+                // Whatever the page says shows that it is there.
+                last_answer = Instant::now();
+                match message {
+                    Some(Ok(Message::Text(text))) => if let Some(end) = receive(launch, page, &text).await { return end },
+                    Some(Ok(Message::Close(frame))) => return PageEnd::Disconnected { code: frame.map(|frame| frame.code) },
+                    Some(Ok(_)) => {}
+                    Some(Err(_)) | None => return PageEnd::Disconnected { code: None },
+                }
+            }
+            Some(message) = outbound.recv() => if !send(socket, &message).await {
+                return PageEnd::Disconnected { code: None };
+            },
+            _ = ticks.tick() => {
+                if last_answer.elapsed() > limits.heartbeat_timeout {
+                    let after_ms = u64::try_from(limits.heartbeat_timeout.as_millis()).unwrap_or(u64::MAX);
+                    return PageEnd::Silent { after_ms };
+                }
+                pings += 1;
+                if !send(socket, &ToPage::Ping { n: pings }).await {
+                    return PageEnd::Disconnected { code: None };
+                }
+            }
+            end = page.ended() => return end,
+            () = state.stop.cancelled() => return PageEnd::Closed,
+        }
+    }
+}
+
+/// Takes one message in. Returns how the page ends, if the message ends it.
+async fn receive(launch: &LaunchRef, page: &Arc<PageState>, text: &Utf8Bytes) -> Option<PageEnd> {
+    tracing::trace!(page = launch.label, %text, "received");
+    let message = match serde_json::from_str(text) {
+        Ok(message) => message,
+        Err(error) => return Some(PageEnd::Protocol { what: format!("unreadable control message: {error}") }),
+    };
+    match message {
+        FromPage::Hello(_) => return Some(PageEnd::Protocol { what: "a second hello".to_owned() }),
+        FromPage::Pong => {}
+        FromPage::Engine { backend, verdict } => {
+            tracing::debug!(page = launch.label, %backend, ?verdict, "probed");
+            page.record_verdict(backend, verdict);
+        }
+        FromPage::Ready => {
+            // Nobody takes the page if its launch is being ended at this moment; the end reaches it by itself.
+            let _ = launch.ready.send(Ok(Page { state: Arc::clone(page) })).await;
+        }
+        FromPage::EngineReset { backend } => {
+            tracing::warn!(page = launch.label, %backend, "an engine was ended because it did not give a call up");
+        }
+        FromPage::EngineLost { backend, reason } => {
+            return Some(PageEnd::EngineLost { reason: format!("{backend}: {reason}") });
+        }
+        FromPage::Fault { message } => tracing::warn!(page = launch.label, message, "the page reports a fault"),
+        FromPage::Unknown => tracing::debug!(page = launch.label, %text, "unknown control message"),
+    }
+    None
+}
+
+async fn send(socket: &mut WebSocket, message: &ToPage) -> bool {
+    match serde_json::to_string(message) {
+        Ok(text) => socket.send(Message::Text(text.into())).await.is_ok(),
+        Err(error) => {
+            tracing::error!(%error, "a control message could not be written");
+            false
+        }
+    }
+}
+
+async fn close(mut socket: WebSocket, code: u16, reason: &str) {
+    // A close frame carries at most 123 bytes of reason.
+    let reason: String = reason.chars().take(100).collect();
+    let farewell = socket.send(Message::Close(Some(CloseFrame { code, reason: reason.into() })));
+    let _ = tokio::time::timeout(Duration::from_secs(1), farewell).await;
+}

@@ -1,0 +1,80 @@
+//! The launches whose pages may connect.
+
+use std::sync::Arc;
+
+use dashmap::DashMap;
+use parking_lot::Mutex;
+use rand::RngExt as _;
+use tokio::sync::mpsc;
+
+use crate::launch::LaunchSpec;
+use crate::link::{Page, PageEnd, PageState};
+
+/// Pages of one launch that may wait to be taken over. Each newer page ends the one before it, so one place would do;
+/// the second lets a reload be announced while its predecessor is still being taken.
+const PAGES: usize = 2;
+
+/// One launched browser, as its pages find it when they connect.
+#[derive(Debug)]
+pub(crate) struct Launch {
+    pub(crate) label: String,
+    pub(crate) spec: LaunchSpec,
+    /// The version that the driver told; empty before the driver has.
+    pub(crate) version: Mutex<String>,
+    /// The page that is connected now.
+    pub(crate) current: Mutex<Option<Arc<PageState>>>,
+    pub(crate) ready: mpsc::Sender<Result<Page, PageEnd>>,
+}
+
+pub(crate) type LaunchRef = Arc<Launch>;
+
+/// All launches, by token.
+#[derive(Debug, Default)]
+pub(crate) struct Registry {
+    launches: Arc<DashMap<String, LaunchRef>>,
+}
+
+impl Registry {
+    /// Admits the pages of a new launch until the guard is dropped.
+    pub(crate) fn register(&self, label: String, spec: LaunchSpec) -> (LaunchGuard, mpsc::Receiver<Result<Page, PageEnd>>) {
+        let (ready, pages) = mpsc::channel(PAGES);
+        let launch =
+            Arc::new(Launch { label, spec, version: Mutex::default(), current: Mutex::default(), ready });
+        // 256 bits from the system's generator: nobody guesses it, so looking it up in a map leaks nothing of use.
+        let token: String = rand::rng().random::<[u8; 32]>().iter().map(|byte| format!("{byte:02x}")).collect();
+        self.launches.insert(token.clone(), Arc::clone(&launch));
+        (LaunchGuard { launches: Arc::clone(&self.launches), token, launch }, pages)
+    }
+
+    /// The launch whose token this is.
+    pub(crate) fn find(&self, token: &str) -> Option<LaunchRef> {
+        self.launches.get(token).map(|launch| Arc::clone(launch.value()))
+    }
+}
+
+/// A launch whose pages are admitted. Dropping it withdraws the token and ends the page that is connected.
+#[derive(Debug)]
+pub(crate) struct LaunchGuard {
+    launches: Arc<DashMap<String, LaunchRef>>,
+    token: String,
+    launch: LaunchRef,
+}
+
+impl LaunchGuard {
+    pub(crate) fn token(&self) -> &str {
+        &self.token
+    }
+
+    pub(crate) fn launch(&self) -> &LaunchRef {
+        &self.launch
+    }
+}
+
+impl Drop for LaunchGuard {
+    fn drop(&mut self) {
+        self.launches.remove(&self.token);
+        if let Some(page) = self.launch.current.lock().take() {
+            page.end(PageEnd::Closed);
+        }
+    }
+}
