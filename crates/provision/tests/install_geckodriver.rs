@@ -66,8 +66,8 @@ fn the_callers_own_build_does_not_leak_in() {
                    [ \"$CARGO_HOME$RUSTUP_TOOLCHAIN\" = homestable ] || exit 9";
     let machine = machine()
         .logging(CARGO, &format!("{refuses}\n{BUILDS}"))
-        .var("CARGO_MANIFEST_DIR", "/work")
-        .var("CARGO_TARGET_DIR", "/work/target")
+        .var("CARGO_MANIFEST_DIR", "/project")
+        .var("CARGO_TARGET_DIR", "/project/target")
         .var("CARGO_PKG_NAME", "xtask")
         .var("RUSTFLAGS", "-Dwarnings")
         .var("CARGO_HOME", "home")
