@@ -51,7 +51,7 @@ async function probe(config) {
     verdict: 'rejected',
     reason: null,
     device_requested: config.device,
-    device_effective: 'cpu',
+    device_effective: null,
     adapter: null,
     software: false,
     threads,
@@ -66,7 +66,6 @@ async function probe(config) {
     const device = await inspectDevice(config.backend, config.device);
     verdict.adapter = device.adapter;
     verdict.software = device.software;
-    verdict.device_effective = device.effective;
     if (device.missing) {
       verdict.reason = device.missing;
       return finish(null);
@@ -75,6 +74,7 @@ async function probe(config) {
     const golden = await fetchGolden(config.base);
     const { error, placement } = await runGolden(ort, config.backend, config.device, golden);
     verdict.max_abs_error = error;
+    verdict.device_effective = device.effective;
     const reasons = [];
     if (config.backend !== 'wasm' && placement.CPUExecutionProvider) reasons.push(`${placement.CPUExecutionProvider} nodes of the golden model ran on the CPU`);
     if (config.backend === 'wasm' && threads === 1 && config.threads !== 1 && (navigator.hardwareConcurrency || 1) > 1) reasons.push('one thread only: the page is not cross-origin isolated');

@@ -128,7 +128,7 @@ class Page {
         verdict: 'rejected',
         reason,
         device_requested: this.#welcome.devices[backend],
-        device_effective: 'cpu',
+        device_effective: null,
         adapter: null,
         software: false,
         threads: 1,

@@ -44,7 +44,7 @@ export class PageError extends Error {
  * @property {'admitted'|'degraded'|'rejected'} verdict
  * @property {string|null} reason  why it is degraded or rejected
  * @property {string} device_requested  `cpu`, `gpu` or `npu`
- * @property {string} device_effective
+ * @property {string|null} device_effective  null where it did not run
  * @property {string|null} adapter  the adapter's own description, where the backend has one
  * @property {boolean} software  whether a software adapter stands in for hardware
  * @property {number} threads

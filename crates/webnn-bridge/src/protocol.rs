@@ -77,8 +77,8 @@ pub struct Verdict {
     pub reason: Option<String>,
     /// The device that was asked for.
     pub device_requested: DeviceKind,
-    /// The device that it ran on, as far as the browser lets the page know.
-    pub device_effective: DeviceKind,
+    /// The device that it ran on, as far as the browser lets the page know; nothing where it did not run.
+    pub device_effective: Option<DeviceKind>,
     /// The adapter's own description.
     pub adapter: Option<String>,
     /// Whether the adapter is software.

@@ -23,11 +23,12 @@ const CHROMIUM_FLAGS: &[&str] = &[
 ];
 
 /// The capabilities with which the driver is asked for a session.
-pub(super) fn capabilities(spec: &LaunchSpec, profile: Option<&Path>) -> Map<String, Value> {
-    let binary = match &spec.source {
-        BrowserSource::Installed(installed) => installed.binary.to_str(),
-        BrowserSource::Remote { .. } => None,
-    };
+pub(super) fn capabilities(
+    spec: &LaunchSpec,
+    binary: Option<&Path>,
+    profile: Option<&Path>,
+) -> Map<String, Value> {
+    let binary = binary.and_then(Path::to_str);
     let mut capabilities = match spec.name {
         BrowserName::Chromium | BrowserName::ChromiumHeadlessShell | BrowserName::Chrome => {
             json!({ "browserName": "chrome", "goog:chromeOptions": chromium_options(spec, binary, profile) })

@@ -1,7 +1,7 @@
 //! A driver process and the one browser that it holds.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -53,7 +53,10 @@ impl RunningBrowser {
                 (format!("http://{address}"), Some(driver), Some(home), Some(installed.version.clone()))
             }
         };
-        let wanted = capabilities(spec, profile.as_ref().map(|home| home.join("profile")).as_deref());
+        let binary = browser_program(spec, profile.as_deref())
+            .map_err(|source| LaunchError::Profile { browser, source })?;
+        let profile_dir = profile.as_ref().map(|home| home.join("profile"));
+        let wanted = capabilities(spec, binary.as_deref(), profile_dir.as_deref());
         // Cancellation safety: `this` owns the driver from here on, so a caller who gives up kills it.
         let mut this = Self { name: browser, session: None, driver, profile, version: version.unwrap_or_default() };
         let session = tokio::time::timeout(SESSION_START, WebDriver::new(endpoint, wanted))
@@ -120,11 +123,28 @@ impl Drop for RunningBrowser {
     }
 }
 
+/// The program that the driver is to start.
+///
+/// The headless shell opens no tab of its own when it is given no address, its driver waits for one before it has a
+/// session, and a driver passes switches on but no addresses. So the shell is started through a script that adds one.
+fn browser_program(spec: &LaunchSpec, home: Option<&Path>) -> std::io::Result<Option<PathBuf>> {
+    let BrowserSource::Installed(installed) = &spec.source else { return Ok(None) };
+    let (BrowserName::ChromiumHeadlessShell, Some(home)) = (spec.name, home) else {
+        return Ok(Some(installed.binary.clone()));
+    };
+    let quoted = installed.binary.display().to_string().replace('\'', r"'\''");
+    let script = home.join("shell");
+    std::fs::write(&script, format!("#!/bin/sh\nexec '{quoted}' \"$@\" about:blank\n"))?;
+    #[cfg(unix)]
+    std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o700))?;
+    Ok(Some(script))
+}
+
 /// Starts the driver on a free port and waits until it listens.
 async fn start_driver(
     installed: &Installed,
     run: &RunDir,
-    home: &std::path::Path,
+    home: &Path,
     display: Option<&str>,
 ) -> Result<(SocketAddr, OwnedProcess), LaunchError> {
     let browser = installed.name;
@@ -169,15 +189,18 @@ async fn wait_until_listening(
 }
 
 /// The driver's command line. Everything that it or the browser writes for itself goes below `home`.
-fn driver_command(installed: &Installed, port: u16, home: &std::path::Path, display: Option<&str>) -> Command {
+fn driver_command(installed: &Installed, port: u16, home: &Path, display: Option<&str>) -> Command {
     let mut command = Command::new(&installed.driver);
     match installed.name {
-        BrowserName::Chromium | BrowserName::Chrome | BrowserName::Edge => {
+        BrowserName::Chromium
+        | BrowserName::ChromiumHeadlessShell
+        | BrowserName::Chrome
+        | BrowserName::Edge => {
             command.arg(format!("--port={port}"));
-        }
-        BrowserName::ChromiumHeadlessShell => {
-            // The driver comes with the system's Chromium, the shell from elsewhere: their versions differ by design.
-            command.arg(format!("--port={port}")).arg("--disable-build-check");
+            if installed.driver_mismatch {
+                // The shell comes from elsewhere than the system's driver: their versions differ by design.
+                command.arg("--disable-build-check");
+            }
         }
         BrowserName::Firefox => {
             let port = port.to_string();

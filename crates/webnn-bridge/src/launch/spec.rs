@@ -34,7 +34,8 @@ pub struct LaunchSpec {
     pub backends: Vec<Backend>,
     /// The device to ask a backend for. Default: `gpu` for WebGPU and `cpu` for the others.
     pub devices: BTreeMap<Backend, DeviceKind>,
-    /// WASM threads; 0 (the default) lets the page choose: one a core, four at most, one without isolation.
+    /// WASM threads; 0 (the default) means one for each core that the browser admits to and, on this machine, that there
+    /// is, four at most. A page without cross-origin isolation has one whatever is asked for.
     pub threads: u32,
     /// Without a window. Default: true. Safari and WebKitGTK have no such mode; WebKitGTK gets a virtual display.
     pub headless: bool,
@@ -70,6 +71,16 @@ impl LaunchSpec {
             Backend::WebGpu => DeviceKind::Gpu,
             Backend::WebNn | Backend::Wasm => DeviceKind::Cpu,
         })
+    }
+
+    /// What to tell the page about threads. Some browsers name a number of cores that the machine does not have, so
+    /// that it identifies nobody; of a browser on this machine we know better.
+    pub(crate) fn threads_to_ask_for(&self) -> u32 {
+        match (&self.source, self.threads) {
+            (BrowserSource::Installed(_), 0) => std::thread::available_parallelism()
+                .map_or(0, |cores| u32::try_from(cores.get().min(4)).unwrap_or(4)),
+            (_, threads) => threads,
+        }
     }
 
     /// Whether the browser opens a window that needs somewhere to be.

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use pool_core::{BackendInfo, LinkError, WorkerInfo};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
-use vocab::{Backend, BrowserName, FailureKind, SessionId};
+use vocab::{Backend, BrowserName, DeviceKind, FailureKind, SessionId};
 
 use super::end::{EndSignal, PageEnd};
 use super::engine::Engine;
@@ -209,7 +209,7 @@ impl Page {
             .filter(|(_, verdict)| verdict.verdict != Admission::Rejected)
             .map(|(backend, verdict)| BackendInfo {
                 backend,
-                device_effective: verdict.device_effective,
+                device_effective: verdict.device_effective.unwrap_or(DeviceKind::Cpu),
                 adapter: verdict.adapter,
                 software: verdict.software,
                 threads: verdict.threads,

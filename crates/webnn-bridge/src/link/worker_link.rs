@@ -8,7 +8,7 @@ use tensor::NamedTensor;
 use tensor::frame::{self, Frame};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use vocab::{Backend, FailureKind, SessionId};
+use vocab::{Backend, DeviceKind, FailureKind, SessionId};
 
 use super::call::{CallTerms, protocol_error};
 use super::page::Page;
@@ -59,7 +59,7 @@ impl WorkerLink for Page {
             memory_bytes: Some(heap_growth_bytes),
             placement: placement.into_iter().collect(),
             device_requested: verdict.as_ref().map(|verdict| verdict.device_requested.clone()),
-            device_effective: verdict.map_or(vocab::DeviceKind::Cpu, |verdict| verdict.device_effective),
+            device_effective: verdict.and_then(|verdict| verdict.device_effective).unwrap_or(DeviceKind::Cpu),
             detail,
         })
     }

@@ -111,7 +111,7 @@ async fn converse(
         worker: launch.label.clone(),
         backends: spec.backends.clone(),
         devices,
-        threads: spec.threads,
+        threads: spec.threads_to_ask_for(),
         runtime: format!("/runtime/{}/", state.config.runtime.version),
     };
     if !send(socket, &welcome).await {
