@@ -50,10 +50,14 @@ impl Bridge {
             .unwrap_or_else(|panic| Err(std::io::Error::other(panic)))
             .map_err(|source| BridgeError::RunDir { parent, source })?;
         let address = config.listen;
-        let (server, _) =
-            server::serve(config, Arc::new(ModelStore::default()), CancellationToken::new(), TaskTracker::new())
-                .await
-                .map_err(|source| BridgeError::Listen { address, source })?;
+        let (server, _) = server::serve(
+            config,
+            Arc::new(ModelStore::default()),
+            CancellationToken::new(),
+            TaskTracker::new(),
+        )
+        .await
+        .map_err(|source| BridgeError::Listen { address, source })?;
         Ok(Self { server, display: OnceCell::new(), launches: AtomicU64::new(1), run: Some(run) })
     }
 

@@ -33,6 +33,7 @@ mod process;
 mod protocol;
 mod server;
 mod store;
+mod tls;
 
 pub use bridge::{Bridge, LaunchedBrowser};
 pub use config::{BridgeConfig, BridgeLimits};
@@ -41,3 +42,4 @@ pub use launch::{BrowserSource, LaunchError, LaunchSpec};
 pub use link::{Page, PageEnd};
 pub use process::{MARK, marked_processes, reap_stale};
 pub use protocol::{Admission, Hello, PROTOCOL_VERSION, Verdict};
+pub use tls::ensure_tls_provider;

@@ -116,7 +116,9 @@ fn set_binary(options: &mut Value, binary: Option<&str>) {
 fn has_render_node() -> bool {
     !cfg!(target_os = "linux")
         || std::fs::read_dir("/dev/dri").is_ok_and(|mut entries| {
-            entries.any(|entry| entry.is_ok_and(|entry| entry.file_name().to_string_lossy().starts_with("renderD")))
+            entries.any(|entry| {
+                entry.is_ok_and(|entry| entry.file_name().to_string_lossy().starts_with("renderD"))
+            })
         })
         || Path::new("/dev/nvidiactl").exists()
 }

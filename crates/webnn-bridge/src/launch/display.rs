@@ -39,11 +39,11 @@ impl Display {
         let stdout = server.take_stdout().ok_or(io::ErrorKind::BrokenPipe)?;
         let mut line = String::new();
         let mut stdout = BufReader::new(stdout);
-        tokio::time::timeout(Duration::from_secs(10), stdout.read_line(&mut line)).await.map_err(|_| io::ErrorKind::TimedOut)??;
-        let number: u32 = line
-            .trim()
-            .parse()
-            .map_err(|_| io::Error::other("Xvfb ended without naming a display"))?;
+        tokio::time::timeout(Duration::from_secs(10), stdout.read_line(&mut line))
+            .await
+            .map_err(|_| io::ErrorKind::TimedOut)??;
+        let number: u32 =
+            line.trim().parse().map_err(|_| io::Error::other("Xvfb ended without naming a display"))?;
         Ok(Self { name: format!(":{number}"), server: Some(server) })
     }
 

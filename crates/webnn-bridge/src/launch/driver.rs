@@ -44,6 +44,7 @@ impl RunningBrowser {
         label: &str,
         display: Option<&str>,
     ) -> Result<Self, LaunchError> {
+        crate::tls::ensure_tls_provider();
         let browser = spec.name;
         let (endpoint, driver, profile, version) = match &spec.source {
             BrowserSource::Remote { url, .. } => (url.to_string(), None, None, None),
@@ -58,12 +59,14 @@ impl RunningBrowser {
         let profile_dir = profile.as_ref().map(|home| home.join("profile"));
         let wanted = capabilities(spec, binary.as_deref(), profile_dir.as_deref());
         // Cancellation safety: `this` owns the driver from here on, so a caller who gives up kills it.
-        let mut this = Self { name: browser, session: None, driver, profile, version: version.unwrap_or_default() };
+        let mut this =
+            Self { name: browser, session: None, driver, profile, version: version.unwrap_or_default() };
         let session = tokio::time::timeout(SESSION_START, WebDriver::new(endpoint, wanted))
             .await
             .map_err(|_| LaunchError::TimedOut { browser, phase: "starting", waited: SESSION_START })?
             .map_err(|source| LaunchError::Session { browser, source: Box::new(source) })?;
-        if let Some(version) = session.capabilities().get("browserVersion").and_then(|version| version.as_str())
+        if let Some(version) =
+            session.capabilities().get("browserVersion").and_then(|version| version.as_str())
             && !version.is_empty()
         {
             version.clone_into(&mut this.version);

@@ -44,7 +44,10 @@ pub(crate) struct PageState {
 
 impl std::fmt::Debug for PageState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("PageState").field("label", &self.parts.label).field("end", &self.end).finish_non_exhaustive()
+        f.debug_struct("PageState")
+            .field("label", &self.parts.label)
+            .field("end", &self.end)
+            .finish_non_exhaustive()
     }
 }
 

@@ -28,7 +28,11 @@ impl WorkerLink for Page {
         {
             return Err(LinkError::Reported {
                 kind: FailureKind::BackendUnavailable,
-                message: format!("{} has {backend} on {}, not on {wanted}", self.label(), verdict.device_requested),
+                message: format!(
+                    "{} has {backend} on {}, not on {wanted}",
+                    self.label(),
+                    verdict.device_requested
+                ),
             });
         }
         // The files stay in the store for as long as this load runs, and no longer.
@@ -48,7 +52,8 @@ impl WorkerLink for Page {
         let answer = self.state.call(&engine, id, frame, terms).await?;
         let loaded: LoadedMeta = read_meta(&answer)?;
         self.state.sessions.insert(session, backend);
-        let LoadedMeta { load_ms, fetch_ms, create_ms, source, placement, heap_bytes, heap_growth_bytes } = loaded;
+        let LoadedMeta { load_ms, fetch_ms, create_ms, source, placement, heap_bytes, heap_growth_bytes } =
+            loaded;
         let mut detail = serde_json::Map::new();
         detail.insert("fetch_ms".to_owned(), fetch_ms.into());
         detail.insert("create_ms".to_owned(), create_ms.into());
@@ -83,7 +88,8 @@ impl WorkerLink for Page {
         let id = self.state.next_call();
         let frame = encode(kind::UNLOAD, id, &UnloadMeta { session }, &[])?;
         let cancel = CancellationToken::new();
-        let terms = CallTerms { answer: kind::UNLOADED, phase: "unloading a model", deadline, cancel: &cancel };
+        let terms =
+            CallTerms { answer: kind::UNLOADED, phase: "unloading a model", deadline, cancel: &cancel };
         self.state.call(&engine, id, frame, terms).await?;
         self.state.sessions.remove(&session);
         Ok(())

@@ -71,7 +71,12 @@ async fn serve(state: &ServerState, launch: &LaunchRef, mut socket: WebSocket) {
     close(socket, code, &reason).await;
 }
 
-fn page_parts(state: &ServerState, launch: &LaunchRef, hello: Hello, control: mpsc::Sender<ToPage>) -> PageParts {
+fn page_parts(
+    state: &ServerState,
+    launch: &LaunchRef,
+    hello: Hello,
+    control: mpsc::Sender<ToPage>,
+) -> PageParts {
     let told = launch.version.lock().clone();
     PageParts {
         label: launch.label.clone(),
@@ -106,7 +111,8 @@ async fn converse(
 ) -> PageEnd {
     let limits = &state.config.limits;
     let spec = &launch.spec;
-    let devices: BTreeMap<_, _> = spec.backends.iter().map(|&backend| (backend, spec.device(backend))).collect();
+    let devices: BTreeMap<_, _> =
+        spec.backends.iter().map(|&backend| (backend, spec.device(backend))).collect();
     let welcome = ToPage::Welcome {
         worker: launch.label.clone(),
         backends: spec.backends.clone(),
@@ -157,7 +163,9 @@ async fn receive(launch: &LaunchRef, page: &Arc<PageState>, text: &Utf8Bytes) ->
     tracing::trace!(page = launch.label, %text, "received");
     let message = match serde_json::from_str(text) {
         Ok(message) => message,
-        Err(error) => return Some(PageEnd::Protocol { what: format!("unreadable control message: {error}") }),
+        Err(error) => {
+            return Some(PageEnd::Protocol { what: format!("unreadable control message: {error}") });
+        }
     };
     match message {
         FromPage::Hello(_) => return Some(PageEnd::Protocol { what: "a second hello".to_owned() }),
@@ -176,7 +184,9 @@ async fn receive(launch: &LaunchRef, page: &Arc<PageState>, text: &Utf8Bytes) ->
         FromPage::EngineLost { backend, reason } => {
             return Some(PageEnd::EngineLost { reason: format!("{backend}: {reason}") });
         }
-        FromPage::Fault { message } => tracing::warn!(page = launch.label, message, "the page reports a fault"),
+        FromPage::Fault { message } => {
+            tracing::warn!(page = launch.label, message, "the page reports a fault")
+        }
         FromPage::Unknown => tracing::debug!(page = launch.label, %text, "unknown control message"),
     }
     None

@@ -55,8 +55,14 @@ pub(crate) async fn serve(
     let listener = TcpListener::bind(config.listen).await?;
     let address = listener.local_addr()?;
     let origin = config.public_origin.clone().unwrap_or_else(|| format!("http://{address}"));
-    let state =
-        Arc::new(ServerState { config, origin, store, registry: Registry::default(), stop: stop.clone(), tasks: tasks.clone() });
+    let state = Arc::new(ServerState {
+        config,
+        origin,
+        store,
+        registry: Registry::default(),
+        stop: stop.clone(),
+        tasks: tasks.clone(),
+    });
     let app = router(Arc::clone(&state));
     tasks.spawn(async move {
         // Small frames must not wait for an acknowledgement of the ones before them.

@@ -27,7 +27,10 @@ pub(super) async fn file(
     let body = match source {
         ModelSource::Memory(contents) => Ok((bytes, Body::from(contents))),
         ModelSource::Path(path) => open(&path).await,
-        _ => return (StatusCode::NOT_IMPLEMENTED, "this kind of model source cannot be served").into_response(),
+        _ => {
+            return (StatusCode::NOT_IMPLEMENTED, "this kind of model source cannot be served")
+                .into_response();
+        }
     };
     match body {
         Ok((length, body)) => {

@@ -36,12 +36,17 @@ pub(crate) struct Registry {
 
 impl Registry {
     /// Admits the pages of a new launch until the guard is dropped.
-    pub(crate) fn register(&self, label: String, spec: LaunchSpec) -> (LaunchGuard, mpsc::Receiver<Result<Page, PageEnd>>) {
+    pub(crate) fn register(
+        &self,
+        label: String,
+        spec: LaunchSpec,
+    ) -> (LaunchGuard, mpsc::Receiver<Result<Page, PageEnd>>) {
         let (ready, pages) = mpsc::channel(PAGES);
         let launch =
             Arc::new(Launch { label, spec, version: Mutex::default(), current: Mutex::default(), ready });
         // 256 bits from the system's generator: nobody guesses it, so looking it up in a map leaks nothing of use.
-        let token: String = rand::rng().random::<[u8; 32]>().iter().map(|byte| format!("{byte:02x}")).collect();
+        let token: String =
+            rand::rng().random::<[u8; 32]>().iter().map(|byte| format!("{byte:02x}")).collect();
         self.launches.insert(token.clone(), Arc::clone(&launch));
         (LaunchGuard { launches: Arc::clone(&self.launches), token, launch }, pages)
     }

@@ -20,7 +20,8 @@ pub(super) async fn file(
     if version != runtime.version || !runtime.files.contains(&file) {
         return (StatusCode::NOT_FOUND, "no such runtime file").into_response();
     }
-    let media_type = if file.ends_with(".wasm") { "application/wasm" } else { "text/javascript; charset=utf-8" };
+    let media_type =
+        if file.ends_with(".wasm") { "application/wasm" } else { "text/javascript; charset=utf-8" };
     match open(&runtime.folder.join(&file)).await {
         Ok((length, body)) => {
             let headers = [
@@ -35,7 +36,8 @@ pub(super) async fn file(
         }
         Err(error) => {
             tracing::error!(%error, file, "could not read a runtime file");
-            (StatusCode::INTERNAL_SERVER_ERROR, "the runtime file could not be read; run webnn-pool setup").into_response()
+            (StatusCode::INTERNAL_SERVER_ERROR, "the runtime file could not be read; run webnn-pool setup")
+                .into_response()
         }
     }
 }
