@@ -1,11 +1,31 @@
 //! The mark that our processes carry.
 
 use std::path::Path;
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// The environment variable whose value names the run (see [`RunDir`](super::RunDir)) that a process belongs to.
+/// The environment variable whose value names the run that a process belongs to.
 pub const MARK: &str = "WEBNN_POOL_LAUNCH";
+
+/// The environment variable whose value names the browser, within the run, that a process belongs to.
+pub(super) const BROWSER_MARK: &str = "WEBNN_POOL_BROWSER";
+
+/// How long processes that were asked to end may take.
+const GRACE: Duration = Duration::from_millis(300);
+/// Between two looks at the process table.
+const PAUSE: Duration = Duration::from_millis(20);
+/// How often those that do not end are killed anew: a browser that is dying can still start a child.
+const ROUNDS: u32 = 50;
+
+/// Which processes are meant.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Marked<'a> {
+    /// Those of this run, or of any.
+    pub(super) run: Option<&'a str>,
+    /// Of those, the ones of this browser, or all.
+    pub(super) browser: Option<&'a str>,
+}
 
 /// The ids of the living processes that carry the mark of `run`, or of any run if it is `None`.
 ///
@@ -13,45 +33,66 @@ pub const MARK: &str = "WEBNN_POOL_LAUNCH";
 /// renderer) are not listed; they end with the browser that is.
 #[must_use]
 pub fn marked_processes(run: Option<&str>) -> Vec<i32> {
-    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
-    entries
-        .filter_map(|entry| {
-            let entry = entry.ok()?;
-            let id: i32 = entry.file_name().to_str()?.parse().ok()?;
-            (carries_mark(&entry.path(), run) && !is_zombie(&entry.path())).then_some(id)
-        })
-        .collect()
+    Marked { run, browser: None }.alive()
 }
 
-/// Kills every process that carries the mark of `run`, again and again until none is left or `rounds` are over,
-/// because a browser that is dying can still start a child. Returns how many were killed.
-pub(super) fn kill_marked(run: &str, rounds: u32) -> usize {
-    let mut killed = 0;
-    for _ in 0..rounds {
-        let alive = marked_processes(Some(run));
-        if alive.is_empty() {
-            break;
-        }
-        for id in alive {
-            if let Some(pid) = Pid::from_raw(id)
-                && kill_process(pid, Signal::KILL).is_ok()
-            {
-                killed += 1;
-            }
-        }
-        std::thread::sleep(std::time::Duration::from_millis(20));
+impl Marked<'_> {
+    fn alive(self) -> Vec<i32> {
+        let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
+        entries
+            .filter_map(|entry| {
+                let entry = entry.ok()?;
+                let id: i32 = entry.file_name().to_str()?.parse().ok()?;
+                (self.fits(&entry.path()) && !is_zombie(&entry.path())).then_some(id)
+            })
+            .collect()
     }
-    killed
-}
 
-fn carries_mark(process: &Path, run: Option<&str>) -> bool {
-    let Ok(environment) = std::fs::read(process.join("environ")) else { return false };
-    environment.split(|&byte| byte == 0).any(|variable| {
-        variable
-            .strip_prefix(MARK.as_bytes())
-            .and_then(|rest| rest.strip_prefix(b"="))
-            .is_some_and(|value| run.is_none_or(|run| value == run.as_bytes()))
-    })
+    fn fits(self, process: &Path) -> bool {
+        let Ok(environment) = std::fs::read(process.join("environ")) else { return false };
+        let value = |name: &str| {
+            environment
+                .split(|&byte| byte == 0)
+                .find_map(|variable| variable.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
+        };
+        let is = |found: Option<&[u8]>, wanted: Option<&str>| {
+            wanted.is_none_or(|wanted| found == Some(wanted.as_bytes()))
+        };
+        let run = value(MARK);
+        run.is_some() && is(run, self.run) && (self.browser.is_none() || is(value(BROWSER_MARK), self.browser))
+    }
+
+    /// Ends these processes: asks first, because a display server that is killed leaves its lock behind, and kills what
+    /// is left, until nothing is. Blocks for less than two seconds, and hardly at all if there are none.
+    pub(super) fn end(self) {
+        self.signal(Signal::TERM);
+        let mut waited = Duration::ZERO;
+        while waited < GRACE && !self.alive().is_empty() {
+            std::thread::sleep(PAUSE);
+            waited += PAUSE;
+        }
+        self.kill();
+    }
+
+    /// Kills these processes, until there are none.
+    pub(super) fn kill(self) {
+        for _ in 0..ROUNDS {
+            if self.signal(Signal::KILL) == 0 {
+                break;
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
+
+    /// Signals each, and says how many there were.
+    fn signal(self, signal: Signal) -> usize {
+        let alive = self.alive();
+        for pid in alive.iter().filter_map(|&id| Pid::from_raw(id)) {
+            // It may have ended meanwhile, which is what we want.
+            let _ = kill_process(pid, signal);
+        }
+        alive.len()
+    }
 }
 
 /// A zombie holds nothing any more; it only waits for its parent to ask how it ended.

@@ -17,5 +17,5 @@ mod watchdog;
 
 pub use mark::{MARK, marked_processes};
 pub(crate) use owned::OwnedProcess;
-pub(crate) use run_dir::RunDir;
+pub(crate) use run_dir::{BrowserPlace, RunDir};
 pub use stale::reap_stale;

@@ -1,9 +1,10 @@
 //! The last net: what an earlier run left behind, because it and its watchdog were both killed.
 
+use std::fs::File;
 use std::path::Path;
 
-use super::mark::kill_marked;
-use super::run_dir::{OWNER, PREFIX, remove_tree, start_time};
+use super::mark::Marked;
+use super::run_dir::{OWNER, PREFIX, remove_tree};
 
 /// Looks in `parent` for run directories whose owner is gone, kills what still carries their mark and deletes them.
 /// Returns the marks of the runs that were cleaned up.
@@ -16,8 +17,8 @@ pub fn reap_stale(parent: &Path) -> Vec<String> {
         let name = entry.file_name();
         let Some(mark) = name.to_str().filter(|name| name.starts_with(PREFIX)) else { continue };
         let path = entry.path();
-        if owner_is_gone(&path) {
-            kill_marked(mark, 50);
+        if let Some(_lock) = take_over(&path) {
+            Marked { run: Some(mark), browser: None }.end();
             remove_tree(&path);
             reaped.push(mark.to_owned());
         }
@@ -25,13 +26,10 @@ pub fn reap_stale(parent: &Path) -> Vec<String> {
     reaped
 }
 
-/// A directory without a readable owner file is either being made this moment or not ours: it is not touched.
-fn owner_is_gone(run: &Path) -> bool {
-    let Ok(owner) = std::fs::read_to_string(run.join(OWNER)) else { return false };
-    let Some((id, started)) = owner.split_once(' ') else { return false };
-    let Ok(id) = id.parse() else { return false };
-    if !Path::new("/proc/self").exists() {
-        return false;
-    }
-    start_time(id).is_none_or(|now| now != started)
+/// Locks the directory of a run whose owner is gone. One that is being made this moment, or is not ours, stays.
+fn take_over(run: &Path) -> Option<File> {
+    let owner = File::open(run.join(OWNER)).ok()?;
+    owner.try_lock().ok()?;
+    let was_owned = owner.metadata().is_ok_and(|metadata| metadata.len() > 0);
+    was_owned.then_some(owner)
 }

@@ -7,21 +7,24 @@ use std::process::{Child, Command, Stdio};
 /// What the watchdog runs. `$1` is the run directory, `$2` the mark as it stands in a process's environment.
 ///
 /// It needs a POSIX shell and a `grep` that knows `-z`. It ignores the signals of a terminal, blocks until its standard
-/// input ends, and then kills whatever carries the mark, until nothing does.
+/// input ends, and then ends whatever carries the mark: it asks twice, because a display server that is killed leaves its
+/// lock behind, and then kills, until nothing is left.
 const SCRIPT: &str = r#"
 trap '' INT TERM HUP QUIT
 while read -r _; do :; done
 [ -d "$1" ] || exit 0
 round=0
+signal=TERM
 while [ "$round" -lt 100 ]; do
   alive=$(grep -lszx -e "$2" /proc/[0-9]*/environ 2>/dev/null)
   [ -n "$alive" ] || break
   for file in $alive; do
     id=${file#/proc/}
-    kill -9 "${id%/environ}" 2>/dev/null
+    kill -s "$signal" "${id%/environ}" 2>/dev/null
   done
   round=$((round + 1))
-  sleep 0.05
+  [ "$round" -lt 2 ] || signal=KILL
+  sleep 0.1
 done
 rm -rf -- "$1"
 "#;

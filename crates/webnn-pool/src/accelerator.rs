@@ -1,0 +1,198 @@
+//! The pool with its browsers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use pool_core::{Pool, PoolConfig, PoolStats};
+use telemetry::Telemetry;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use vocab::{Backend, BrowserName};
+use webnn_bridge::{Admission, Bridge, BridgeConfig, LaunchSpec, LaunchedBrowser, Page, Verdict};
+
+use crate::accelerated::AcceleratedModel;
+use crate::builder::AcceleratorBuilder;
+use crate::error::{BuildError, ModelError};
+use crate::model::{ModelSpec, ResolvedModel};
+use crate::supervise::supervise;
+
+/// A browser that could not be launched while others could.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct LaunchFailure {
+    /// Which browser.
+    pub browser: BrowserName,
+    /// Why.
+    pub error: BuildError,
+}
+
+/// A pool of browsers that computes models.
+///
+/// Dropping it kills the browsers; [`shutdown`](Self::shutdown) closes them in order.
+#[derive(Debug)]
+pub struct Accelerator {
+    pool: Pool<Page>,
+    pages: Arc<Mutex<Vec<Page>>>,
+    failures: Vec<LaunchFailure>,
+    memory_budget_bytes: u64,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+    bridge: Option<Bridge>,
+}
+
+impl Accelerator {
+    /// Begins to describe an accelerator.
+    pub fn builder() -> AcceleratorBuilder {
+        AcceleratorBuilder::default()
+    }
+
+    pub(crate) async fn start(
+        pool: PoolConfig,
+        bridge: BridgeConfig,
+        specs: Vec<LaunchSpec>,
+        tolerant: bool,
+    ) -> Result<Self, BuildError> {
+        let memory_budget_bytes = bridge.memory_budget_bytes;
+        let pool = Pool::new(pool, Telemetry::new())?;
+        let mut this = Self {
+            pool,
+            pages: Arc::default(),
+            failures: Vec::new(),
+            memory_budget_bytes,
+            stop: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            bridge: Some(Bridge::start(bridge).await?),
+        };
+        let mut last = None;
+        // One after the other: a start keeps a core busy, and probes that overlap disturb each other's figures.
+        for spec in specs {
+            let browser = spec.name;
+            match this.add(spec).await {
+                Ok(()) => {}
+                Err(error) if tolerant => this.failures.push(LaunchFailure { browser, error }),
+                Err(error) => {
+                    last = Some(error);
+                    break;
+                }
+            }
+        }
+        if last.is_none() && this.pages.lock().is_empty() {
+            last = Some(this.failures.pop().map_or(BuildError::NoBrowser, |failure| failure.error));
+        }
+        match last {
+            None => Ok(this),
+            Some(error) => {
+                this.shutdown().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Launches one more browser and lets its page join the pool.
+    ///
+    /// # Errors
+    /// [`BuildError`]; the pool goes on as it was.
+    pub async fn add(&self, spec: LaunchSpec) -> Result<(), BuildError> {
+        let name = spec.name;
+        let bridge = self.bridge.as_ref().ok_or(BuildError::TaskLost)?;
+        let (browser, page) =
+            bridge.launch(spec).await.map_err(|source| BuildError::Launch { name, source })?;
+        let verdicts = page.verdicts();
+        if verdicts.iter().all(|(_, verdict)| verdict.verdict == Admission::Rejected) {
+            browser.end().await;
+            return Err(BuildError::NoBackend { name, reasons: reasons(&verdicts) });
+        }
+        self.pages.lock().push(page.clone());
+        self.keep(browser, page);
+        Ok(())
+    }
+
+    fn keep(&self, browser: LaunchedBrowser, page: Page) {
+        self.tasks.spawn(supervise(self.pool.clone(), browser, page, self.stop.clone()));
+    }
+
+    /// Reads a model and checks it. It is loaded on a worker by its first run, or by
+    /// [`AcceleratedModel::preload`].
+    ///
+    /// # Errors
+    /// [`ModelError`] says which file and what is wrong with it.
+    pub async fn accelerate_model(&self, spec: ModelSpec) -> Result<AcceleratedModel, ModelError> {
+        Ok(self.accelerate(&ResolvedModel::read(spec, self.memory_budget_bytes).await?))
+    }
+
+    /// The same for a model that was read already.
+    #[must_use]
+    pub fn accelerate(&self, model: &ResolvedModel) -> AcceleratedModel {
+        AcceleratedModel::new(self.pool.clone(), Arc::clone(&model.model))
+    }
+
+    /// The pages that were launched, also those that have ended since.
+    #[must_use]
+    pub fn pages(&self) -> Vec<Page> {
+        self.pages.lock().clone()
+    }
+
+    /// The browsers that could not be launched; see
+    /// [`tolerate_missing`](AcceleratorBuilder::tolerate_missing).
+    #[must_use]
+    pub fn launch_failures(&self) -> &[LaunchFailure] {
+        &self.failures
+    }
+
+    /// What runs, waits and is loaded at this moment.
+    #[must_use]
+    pub fn stats(&self) -> PoolStats {
+        self.pool.stats()
+    }
+
+    /// What happened so far.
+    #[must_use]
+    pub fn telemetry(&self) -> &Telemetry {
+        self.pool.telemetry()
+    }
+
+    /// Tasks of this accelerator and its page server that run at this moment.
+    #[must_use]
+    pub fn live_tasks(&self) -> usize {
+        self.tasks.len() + self.bridge.as_ref().map_or(0, Bridge::live_tasks)
+    }
+
+    /// The mark that the processes of this accelerator carry in their environment; see [`webnn_bridge::MARK`].
+    #[must_use]
+    pub fn mark(&self) -> &str {
+        self.bridge.as_ref().map_or("", Bridge::mark)
+    }
+
+    /// Takes no new requests and waits until the accepted ones are answered, for `limit` at most; what is left then ends
+    /// with an error.
+    pub async fn drain(&self, limit: Duration) {
+        self.pool.drain(limit).await;
+    }
+
+    /// Ends everything: requests that are still there fail, browsers close, no process or directory is left.
+    pub async fn shutdown(mut self) {
+        self.pool.shutdown().await;
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+        if let Some(bridge) = self.bridge.take() {
+            bridge.shutdown().await;
+        }
+    }
+}
+
+impl Drop for Accelerator {
+    fn drop(&mut self) {
+        self.pool.abort();
+        self.stop.cancel();
+        self.tasks.close();
+    }
+}
+
+fn reasons(verdicts: &[(Backend, Verdict)]) -> String {
+    let each = verdicts
+        .iter()
+        .map(|(backend, verdict)| format!("{backend}: {}", verdict.reason.as_deref().unwrap_or("no reason given")));
+    each.collect::<Vec<_>>().join("; ")
+}

@@ -1,0 +1,173 @@
+//! How an accelerator is asked for.
+
+use std::collections::BTreeMap;
+
+use pool_core::PoolConfig;
+use provision::{Detection, Home, detect, find_runtime};
+use vocab::{Backend, BrowserName, DeviceKind};
+use webnn_bridge::{BridgeConfig, LaunchSpec};
+
+use crate::accelerator::Accelerator;
+use crate::error::BuildError;
+
+/// The browsers that are tried where none was asked for, best first: WebNN before the rest, then what starts fastest.
+const PREFERRED: &[BrowserName] = &[
+    BrowserName::ChromiumHeadlessShell,
+    BrowserName::Edge,
+    BrowserName::Chrome,
+    BrowserName::Chromium,
+    BrowserName::Firefox,
+    BrowserName::Safari,
+    BrowserName::WebKitGtk,
+];
+
+/// Settings of an [`Accelerator`]; see [`Accelerator::builder`].
+#[derive(Debug, Default)]
+#[must_use = "a builder does nothing until `build` is awaited"]
+pub struct AcceleratorBuilder {
+    home: Option<Home>,
+    browsers: Vec<BrowserName>,
+    specs: Vec<LaunchSpec>,
+    backends: Option<Vec<Backend>>,
+    devices: BTreeMap<Backend, DeviceKind>,
+    threads: u32,
+    pool: PoolConfig,
+    bridge: Option<BridgeConfig>,
+    tolerant: bool,
+}
+
+impl AcceleratorBuilder {
+    /// The directory of installed browsers and runtime files. Default: as `webnn-pool setup` chooses it.
+    pub fn home(mut self, home: Home) -> Self {
+        self.home = Some(home);
+        self
+    }
+
+    /// One more browser of this machine, with one worker page. Default, where none is named: the first that is found,
+    /// headless shell, Edge, Chrome, Chromium, Firefox, Safari, WebKitGTK.
+    pub fn browser(mut self, name: BrowserName) -> Self {
+        self.browsers.push(name);
+        self
+    }
+
+    /// Several more browsers.
+    pub fn browsers(mut self, names: impl IntoIterator<Item = BrowserName>) -> Self {
+        self.browsers.extend(names);
+        self
+    }
+
+    /// A browser with settings of its own, for example behind a WebDriver address. The builder's backends, devices and
+    /// threads do not apply to it.
+    pub fn launch(mut self, spec: LaunchSpec) -> Self {
+        self.specs.push(spec);
+        self
+    }
+
+    /// The backends to start in each browser, best first. Default: all that work there.
+    pub fn backends(mut self, backends: impl IntoIterator<Item = Backend>) -> Self {
+        self.backends = Some(backends.into_iter().collect());
+        self
+    }
+
+    /// The device to ask a backend for. Default: `gpu` for WebGPU, `cpu` for the others.
+    pub fn device(mut self, backend: Backend, device: DeviceKind) -> Self {
+        self.devices.insert(backend, device);
+        self
+    }
+
+    /// WASM threads of each page. Default: 0, one a core, four at most.
+    pub fn threads(mut self, threads: u32) -> Self {
+        self.threads = threads;
+        self
+    }
+
+    /// Settings of the queue, the deadlines and the placement. Default: [`PoolConfig::default`].
+    pub fn pool(mut self, config: PoolConfig) -> Self {
+        self.pool = config;
+        self
+    }
+
+    /// Settings of the page server. Default: [`BridgeConfig::new`].
+    pub fn bridge(mut self, config: BridgeConfig) -> Self {
+        self.bridge = Some(config);
+        self
+    }
+
+    /// Go on without the browsers that cannot be launched, as long as one can; they are listed in
+    /// [`Accelerator::launch_failures`]. Default: no, one missing browser fails the whole.
+    pub fn tolerate_missing(mut self, tolerant: bool) -> Self {
+        self.tolerant = tolerant;
+        self
+    }
+
+    /// Launches the browsers and waits until each has probed its backends.
+    ///
+    /// # Errors
+    /// [`BuildError`]; nothing is left running.
+    pub async fn build(self) -> Result<Accelerator, BuildError> {
+        let Self { home, browsers, specs, backends, devices, threads, pool, bridge, tolerant } = self;
+        let home = match home {
+            Some(home) => home,
+            None => Home::locate()?,
+        };
+        let bridge = match bridge {
+            Some(bridge) => bridge,
+            None => BridgeConfig::new(find_runtime(&home)?),
+        };
+        // Detection runs programs with `--version` and waits for them.
+        let must_have_one = specs.is_empty();
+        let found = tokio::task::spawn_blocking(move || find_browsers(&home, browsers, must_have_one));
+        let (installed, missing) = found.await.map_err(|_| BuildError::TaskLost)??;
+        if let Some(first) = missing.into_iter().next()
+            && !tolerant
+        {
+            return Err(first);
+        }
+        let customised = installed.into_iter().map(|mut spec| {
+            if let Some(backends) = &backends {
+                spec.backends.clone_from(backends);
+            }
+            spec.devices.clone_from(&devices);
+            spec.threads = threads;
+            spec
+        });
+        let specs: Vec<LaunchSpec> = customised.chain(specs).collect();
+        Accelerator::start(pool, bridge, specs, tolerant).await
+    }
+}
+
+type Found = (Vec<LaunchSpec>, Vec<BuildError>);
+
+/// Finds the browsers that were named, or, where none was, the first of the preferred ones.
+fn find_browsers(home: &Home, named: Vec<BrowserName>, must_have_one: bool) -> Result<Found, BuildError> {
+    if named.is_empty() {
+        let first = PREFERRED.iter().find_map(|&name| match detect(home, name) {
+            Detection::Found(installed) => Some(LaunchSpec::installed(installed)),
+            _ => None,
+        });
+        return match first {
+            Some(spec) if must_have_one => Ok((vec![spec], Vec::new())),
+            None if must_have_one => Err(BuildError::NoBrowser),
+            _ => Ok((Vec::new(), Vec::new())),
+        };
+    }
+    let mut found = Vec::new();
+    let mut missing = Vec::new();
+    for name in named {
+        match detect(home, name) {
+            Detection::Found(installed) => found.push(LaunchSpec::installed(installed)),
+            Detection::Missing { reason, hint } => {
+                missing.push(BuildError::BrowserMissing { name, reason: reason.to_string(), hint });
+            }
+            _ => missing.push(BuildError::BrowserMissing {
+                name,
+                reason: "its state is not known to this version".to_owned(),
+                hint: "run webnn-pool browsers".to_owned(),
+            }),
+        }
+    }
+    if found.is_empty() && must_have_one {
+        return Err(missing.into_iter().next().unwrap_or(BuildError::NoBrowser));
+    }
+    Ok((found, missing))
+}

@@ -1,0 +1,101 @@
+//! The command line: one module a verb.
+//!
+//! With `--json`, standard output holds that JSON alone; progress and logs go to standard error. Exit status: 0 worked;
+//! 1 the work failed, with one message on standard error; 2 the command line was wrong.
+
+mod browsers;
+mod out;
+mod run;
+mod setup;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+/// A pool of real browsers used as machine-learning workers.
+#[derive(Debug, Parser)]
+#[command(name = "webnn-pool", version, about, max_term_width = 110)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Install or find browsers, drivers and the page's runtime; says what it does.
+    Setup(setup::Args),
+    /// What is installed, what was executed successfully in each browser, and why not.
+    Browsers(browsers::Args),
+    /// Run a model once, or several times, and print where it ran and what it gave.
+    Run(run::Args),
+}
+
+/// Why a verb failed: one message for the user.
+pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+pub(crate) fn main() -> ExitCode {
+    let cli = Cli::parse();
+    // Warnings are shown; more on request. Standard error, so that standard output stays what was asked for.
+    let filter = EnvFilter::try_from_env("WEBNN_POOL_LOG").unwrap_or_else(|_| EnvFilter::new("error"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error),
+    };
+    let done = runtime.block_on(async {
+        let work = async {
+            match cli.verb {
+                Verb::Setup(args) => setup::run(args).await,
+                Verb::Browsers(args) => browsers::run(args).await,
+                Verb::Run(args) => run::run(args).await,
+            }
+        };
+        // An interrupt drops the work, which kills what it had started.
+        tokio::select! {
+            done = work => done,
+            signal = interrupted() => Err(signal),
+        }
+    });
+    // Whatever blocking work is still going on belongs to a verb that has been given up.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(error.as_ref()),
+    }
+}
+
+/// Resolves when the user or the system asks us to stop.
+async fn interrupted() -> Failure {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let (Ok(mut terminate), Ok(mut hangup)) = (signal(SignalKind::terminate()), signal(SignalKind::hangup()))
+        else {
+            return std::future::pending().await;
+        };
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => "interrupted".into(),
+            _ = terminate.recv() => "terminated".into(),
+            _ = hangup.recv() => "hung up".into(),
+        }
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = tokio::signal::ctrl_c().await;
+        "interrupted".into()
+    }
+}
+
+/// Prints an error with its causes on one line.
+fn fail(error: &(dyn std::error::Error + 'static)) -> ExitCode {
+    let mut message = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        message.push_str(": ");
+        message.push_str(&error.to_string());
+        cause = error.source();
+    }
+    out::note(&format!("error: {message}"));
+    ExitCode::FAILURE
+}

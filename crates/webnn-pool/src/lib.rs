@@ -1,0 +1,44 @@
+//! A pool of real browsers used as machine-learning workers.
+//!
+//! An [`Accelerator`] launches browsers, or takes those that a WebDriver endpoint offers, and keeps a worker page in
+//! each. [`Accelerator::accelerate_model`] reads an ONNX model and gives an [`AcceleratedModel`], whose
+//! [`run`](AcceleratedModel::run) computes on whichever page fits, and says on which one it did.
+//!
+//! This crate puts the layers below it together: it does **not** itself speak with browsers (`webnn-bridge`), queue and
+//! place requests (`pool-core`), read graphs (`onnx-graph`) or install anything (`provision`).
+//!
+//! ```no_run
+//! use tensor::{NamedTensor, Tensor};
+//! use vocab::{Backend, BrowserName};
+//! use webnn_pool::{Accelerator, ModelSpec};
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let accelerator = Accelerator::builder().browser(BrowserName::Firefox).build().await?;
+//! let model = accelerator.accelerate_model(ModelSpec::path("model.onnx")).await?.on_backends([Backend::Wasm]);
+//!
+//! let input = NamedTensor { name: "x".into(), tensor: Tensor::from_slice([1, 3], &[1.0_f32, 2.0, 3.0])? };
+//! let outcome = model.run([input]).await?;
+//! println!("{} on {}: {:?}", outcome.report.backend, outcome.report.browser, outcome.outputs);
+//!
+//! accelerator.shutdown().await;
+//! # Ok(())
+//! # }
+//! ```
+
+mod accelerated;
+mod accelerator;
+mod builder;
+mod error;
+mod model;
+mod respond;
+mod supervise;
+
+pub use accelerated::{AcceleratedModel, RunOptions};
+pub use accelerator::{Accelerator, LaunchFailure};
+pub use builder::AcceleratorBuilder;
+pub use error::{BuildError, ModelError};
+pub use model::{ModelSpec, ResolvedModel, family_by_name};
+pub use respond::response;
+
+pub use pool_core::{Completed, PoolConfig, RunError, RunReport};
+pub use webnn_bridge::{Admission, BridgeConfig, BrowserSource, LaunchSpec, Page, PageEnd, Verdict};

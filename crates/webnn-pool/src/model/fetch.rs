@@ -1,0 +1,31 @@
+//! Downloading a model whose hash is known.
+
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt as _;
+use url::Url;
+
+use crate::error::ModelError;
+
+/// A protobuf message, and so an ONNX file, ends at 2 GiB.
+const LIMIT: u64 = 2 << 30;
+
+/// Downloads a file into memory.
+pub(super) async fn download(url: &Url) -> Result<Bytes, ModelError> {
+    webnn_bridge::ensure_tls_provider();
+    let failed = |source: reqwest::Error| ModelError::Download { url: url.to_string(), source };
+    let too_long = || ModelError::DownloadTooLong { url: url.to_string(), limit: LIMIT };
+    let response =
+        reqwest::get(url.clone()).await.and_then(reqwest::Response::error_for_status).map_err(failed)?;
+    if response.content_length().is_some_and(|length| length > LIMIT) {
+        return Err(too_long());
+    }
+    let mut contents = BytesMut::new();
+    let mut pieces = response.bytes_stream();
+    while let Some(piece) = pieces.next().await {
+        contents.extend_from_slice(&piece.map_err(failed)?);
+        if contents.len() as u64 > LIMIT {
+            return Err(too_long());
+        }
+    }
+    Ok(contents.freeze())
+}

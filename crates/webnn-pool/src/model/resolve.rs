@@ -1,0 +1,148 @@
+//! Reading and checking a model before any browser sees it.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use pool_core::{Model, ModelFile, ModelSource};
+use sha2::{Digest as _, Sha256};
+use tensor::Signature;
+use vocab::ModelHash;
+
+use super::family::family_by_name;
+use super::fetch::download;
+use super::files::{HubConfig, Place, external_files, hash_bytes, locate};
+use super::spec::{ModelSpec, Source};
+use crate::error::ModelError;
+
+/// A model that was read, checked and hashed, and needs no browser: see
+/// [`Accelerator::accelerate_model`](crate::Accelerator::accelerate_model) for what runs it.
+#[derive(Debug, Clone)]
+pub struct ResolvedModel {
+    pub(crate) model: Arc<Model>,
+}
+
+impl ResolvedModel {
+    /// Reads the model that `spec` names.
+    ///
+    /// `memory_budget_bytes` is what one worker may take: a model that is estimated to need more is refused before its
+    /// weights are read.
+    ///
+    /// # Errors
+    /// [`ModelError`] says which file and what is wrong with it.
+    pub async fn read(spec: ModelSpec, memory_budget_bytes: u64) -> Result<Self, ModelError> {
+        Ok(Self { model: resolve(spec, memory_budget_bytes).await? })
+    }
+
+    /// The inputs and outputs.
+    #[must_use]
+    pub fn signature(&self) -> &Signature {
+        &self.model.signature
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.model.name
+    }
+}
+
+async fn resolve(spec: ModelSpec, budget: u64) -> Result<Arc<Model>, ModelError> {
+    let ModelSpec { source, name, version, model_type } = spec;
+    let (contents, wanted) = match &source {
+        Source::Path(_) => (None, None),
+        Source::Memory(contents) => (Some(contents.clone()), None),
+        Source::Url { url, hash } => (Some(download(url).await?), Some(*hash)),
+    };
+    let fallback_name = match &source {
+        Source::Url { url, .. } => url.path_segments().and_then(|mut parts| parts.next_back()).map(str::to_owned),
+        Source::Path(_) | Source::Memory(_) => None,
+    };
+    // Reading, parsing and hashing keep a core busy for as long as a large model takes: not on the runtime's threads.
+    let read = tokio::task::spawn_blocking(move || {
+        let place = match &source {
+            Source::Path(path) => Some(locate(path)?),
+            Source::Memory(_) | Source::Url { .. } => None,
+        };
+        let hub = place.as_ref().map(|place| HubConfig::beside(&place.described_in)).unwrap_or_default();
+        let name = name
+            .or_else(|| hub.name.clone())
+            .or_else(|| place.as_ref().map(|place| place.stem.clone()))
+            .or(fallback_name)
+            .unwrap_or_else(|| "model".to_owned());
+        let parts = read_parts(&name, place.as_ref(), contents, budget)?;
+        if let Some(wanted) = wanted
+            && parts.files[0].hash != wanted
+        {
+            return Err(ModelError::WrongHash { name, got: parts.files[0].hash, wanted });
+        }
+        let model_type =
+            model_type.or_else(|| hub.family()).or(parts.family).or_else(|| family_by_name(&name));
+        Ok(Arc::new(Model {
+            hash: identity(&parts.files),
+            name,
+            version: version.unwrap_or_default(),
+            model_type,
+            signature: parts.signature,
+            files: parts.files,
+            memory_estimate_bytes: parts.memory_estimate_bytes,
+        }))
+    });
+    read.await.unwrap_or(Err(ModelError::TaskLost))
+}
+
+struct Parts {
+    files: Vec<ModelFile>,
+    signature: Signature,
+    family: Option<vocab::ModelType>,
+    memory_estimate_bytes: u64,
+}
+
+fn read_parts(
+    name: &str,
+    place: Option<&Place>,
+    contents: Option<Bytes>,
+    budget: u64,
+) -> Result<Parts, ModelError> {
+    let (bytes, source, file_name) = match (contents, place) {
+        (Some(bytes), _) => (bytes.clone(), ModelSource::Memory(bytes), "model.onnx".to_owned()),
+        (None, Some(place)) => {
+            let path = &place.onnx;
+            let bytes = std::fs::read(path).map_err(|source| ModelError::Read { path: path.clone(), source })?;
+            let file_name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            (Bytes::from(bytes), ModelSource::Path(path.clone()), file_name)
+        }
+        (None, None) => (Bytes::new(), ModelSource::Memory(Bytes::new()), String::new()),
+    };
+    let graph = onnx_graph::Model::parse(bytes.clone())
+        .map_err(|source| ModelError::Onnx { name: name.to_owned(), source })?;
+    let needs = graph.peak_load_bytes().max(bytes.len() as u64);
+    if needs > budget {
+        return Err(ModelError::TooLarge { name: name.to_owned(), needs, largest: budget });
+    }
+    let directory = place.and_then(|place| place.onnx.parent()).unwrap_or_else(|| Path::new(""));
+    let external = external_files(name, directory, graph.external_files())?;
+    let main = ModelFile { path: file_name, hash: hash_bytes(&bytes), bytes: bytes.len() as u64, source };
+    let mut files = vec![main];
+    files.extend(external);
+    Ok(Parts {
+        files,
+        family: graph.family(),
+        memory_estimate_bytes: needs,
+        signature: graph.signature().clone(),
+    })
+}
+
+/// A model of one file is that file; with external data it is all of them.
+fn identity(files: &[ModelFile]) -> ModelHash {
+    match files {
+        [only] => only.hash,
+        several => {
+            let mut hasher = Sha256::new();
+            for file in several {
+                hasher.update(file.hash.0);
+            }
+            ModelHash(hasher.finalize().into())
+        }
+    }
+}
