@@ -302,7 +302,7 @@ impl Core {
         }
         entry.attempts += 1;
         entry.dispatched = Some(now);
-        entry.load_ms = session.loaded_at.filter(|&loaded| loaded > entry.accepted).map(|_| session.load_ms);
+        entry.load_ms = (request.0 <= session.loaded_after).then_some(session.load_ms);
         let place = worker.place(session.backend);
         entry.place = Some(place);
         session.uses += 1;

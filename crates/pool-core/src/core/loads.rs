@@ -38,6 +38,7 @@ impl Core {
             uses: 0,
             last_used: id.0,
             loaded_at: None,
+            loaded_after: 0,
             load_ms: 0.0,
             device_effective: None,
             placement: Arc::new([]),
@@ -151,11 +152,13 @@ impl Core {
             report;
         let load_ms = if load_ms.is_finite() { load_ms.max(0.0) } else { 0.0 };
         self.set_session_timer(id, None);
+        let last_id = self.last_id;
         let Some(session) = self.sessions.get_mut(&id) else { return };
         let (worker_id, hash) = (session.worker, session.model.hash);
         session.phase = SessionPhase::Ready;
         session.charge = session.charge.max(memory_bytes.unwrap_or(0));
         session.loaded_at = Some(now);
+        session.loaded_after = last_id;
         session.load_ms = load_ms;
         session.device_effective = Some(device_effective);
         session.placement = placement.into();
@@ -254,7 +257,8 @@ impl Core {
                 // Whether its memory came back is unknown, and a worker of unknown memory cannot be placed upon.
                 let detail = error.to_string().chars().take(300).collect::<String>().into();
                 self.emit(Event::Orphan { operation: "unload", worker: Some(worker), detail });
-                self.lose_worker(now, worker, LeaveCause::Unresponsive, &error);
+                let lost = LinkError::Vanished { detail: format!("it could not unload a session: {error}") };
+                self.lose_worker(now, worker, LeaveCause::Unresponsive, &lost);
             }
         }
     }

@@ -59,6 +59,8 @@ pub(crate) struct Session {
     /// A counter that orders sessions by their last use.
     pub(crate) last_used: u64,
     pub(crate) loaded_at: Option<Instant>,
+    /// The last id that had been given out when it was loaded: requests up to it came before.
+    pub(crate) loaded_after: u64,
     pub(crate) load_ms: f64,
     pub(crate) device_effective: Option<DeviceKind>,
     pub(crate) placement: Arc<[(String, u32)]>,

@@ -42,7 +42,7 @@ pub struct Core {
     pub(super) last_finish: Option<Instant>,
     /// The time between two requests' ends, as a moving average, in milliseconds.
     pub(super) finish_gap_ms: Option<f64>,
-    last_id: u64,
+    pub(super) last_id: u64,
 }
 
 impl Core {
