@@ -46,7 +46,7 @@ fn opsets(imports: &[OperatorSetIdProto]) -> Result<BTreeMap<&str, i64>, OnnxErr
         if let Some(newest) = newest(domain)
             && !(1..=newest).contains(&version)
         {
-            return Err(OnnxError::OpsetTooNew { domain: domain.to_owned(), version, newest });
+            return Err(OnnxError::UnknownOpset { domain: domain.to_owned(), version, newest });
         }
         opsets.insert(domain, version);
     }

@@ -46,9 +46,9 @@ pub enum OnnxError {
     /// The model does not say which operator set it uses.
     #[error("the model imports no operator set")]
     NoOpset,
-    /// The model uses an operator set that is newer than this program.
-    #[error("the model uses opset {version} of {domain}, but the newest that is known is {newest}")]
-    OpsetTooNew {
+    /// The model uses a version of an operator set that this program does not know, mostly one from its future.
+    #[error("the model uses opset {version} of {domain}, but only 1 to {newest} are known")]
+    UnknownOpset {
         /// The domain.
         domain: String,
         /// The version that the model imports.

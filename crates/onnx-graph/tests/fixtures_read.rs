@@ -26,7 +26,7 @@ fn bad_files_are_refused_for_their_reason() {
     check_refused("bad/corrupt", |error| matches!(error, OnnxError::NotOnnx { .. }));
     check_refused("bad/cyclic", |error| matches!(error, OnnxError::Cycle { .. }));
     check_refused("bad/escaping-path", |error| matches!(error, OnnxError::EscapingPath { .. }));
-    check_refused("bad/future-opset", |error| matches!(error, OnnxError::OpsetTooNew { version: 999, .. }));
+    check_refused("bad/future-opset", |error| matches!(error, OnnxError::UnknownOpset { version: 999, .. }));
     check_refused("bad/unknown-domain", |error| matches!(error, OnnxError::UnknownDomain { .. }));
     check_refused("bad/unknown-operator", |error| matches!(error, OnnxError::UnknownOperator { .. }));
     check_refused("identity/complex64", |error| matches!(error, OnnxError::UnsupportedElementType { .. }));

@@ -4,7 +4,7 @@ mod common;
 
 use bytes::Bytes;
 use common::{constant, external, graph, model, node, opset, text, value};
-use onnx_graph::proto::{FunctionProto, GraphProto, ModelProto, TensorProto};
+use onnx_graph::proto::{FunctionProto, GraphProto, ModelProto, SparseTensorProto, TensorProto};
 use onnx_graph::{LOAD_FACTOR, Model};
 use prost::Message;
 use vocab::ModelType;
@@ -77,7 +77,9 @@ fn constants_may_lie_in_typed_fields() {
         typed(|c| c.string_data = vec![Bytes::from_static(b"abc")], 8, vec![]),
         typed(|_| (), 1, vec![0, 5]),
     ]);
-    assert_eq!(parsed(&model(graph)).weight_bytes(), 32 + 8 + 2 + 16 + 8 + 16 + 3);
+    let (values, indices) = (Some(constant("s", &[3])), Some(constant("", &[3, 2])));
+    graph.sparse_initializer.push(SparseTensorProto { values, indices, dims: vec![9, 9] });
+    assert_eq!(parsed(&model(graph)).weight_bytes(), 12 + 24 + 32 + 8 + 2 + 16 + 8 + 16 + 3);
 }
 
 #[test]

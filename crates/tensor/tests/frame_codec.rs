@@ -143,6 +143,15 @@ fn each_damage_has_its_error() {
 }
 
 #[test]
+fn bytes_that_belong_to_no_tensor_are_refused() {
+    let mut frame = valid();
+    frame.extend_from_slice(&[0; 8]);
+    frame[24..32].copy_from_slice(&80_u64.to_le_bytes());
+    let error = decode(frame.into(), &Limits::default()).expect_err("it is too long");
+    assert_eq!(error, FrameError::LeftOver { what: "the payloads", bytes: 8 });
+}
+
+#[test]
 fn a_claim_of_3_gb_in_10_bytes_is_refused() {
     let mut frame = valid();
     frame[24..32].copy_from_slice(&3_000_000_000_u64.to_le_bytes());

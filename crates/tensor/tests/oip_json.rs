@@ -74,6 +74,7 @@ fn data_is_flat_or_nested_like_the_shape() {
     check_refused("INT32", "[2,3]", "[[1,2],[3,4],[5,6]]", nesting);
     check_refused("INT32", "[2,3]", "[[1,2,3],4,5,6]", nesting);
     check_refused("INT32", "[2,3]", "[1,2,3,[4,5,6]]", nesting);
+    check_refused("INT32", "[2,1]", "[1,[2]]", nesting);
     check_refused("INT32", "[2,3]", "[[[1,2,3]],[[4,5,6]]]", nesting);
     check_refused(
         "INT32",
