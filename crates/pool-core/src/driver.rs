@@ -192,7 +192,7 @@ impl<L: WorkerLink> Inner<L> {
     }
 
     pub(crate) fn close(self: &Arc<Self>) {
-        self.with(None, |state, _| state.core.close());
+        self.with(None, |state, now| state.core.close(now));
         self.changed.notify_waiters();
     }
 

@@ -164,7 +164,7 @@ impl<L: WorkerLink> Pool<L> {
         if self.inner().read(|core| core.workers() >= n) { Ok(()) } else { Err(RunError::ShuttingDown) }
     }
 
-    /// Refuses requests from now on. Those that were accepted go on.
+    /// Refuses requests from now on. Those that were accepted go on, unless no worker that is here can serve them.
     pub fn close(&self) {
         self.inner().close();
     }

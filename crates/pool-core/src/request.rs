@@ -111,4 +111,6 @@ pub struct RunReport {
     pub attempts: u32,
     /// The number of the model's nodes on each execution provider, where the runtime told.
     pub placement: Arc<[(String, u32)]>,
+    /// Whatever else the page told when it had loaded the model, as it came.
+    pub detail: Arc<serde_json::Map<String, serde_json::Value>>,
 }

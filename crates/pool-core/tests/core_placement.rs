@@ -8,7 +8,7 @@ use std::time::Duration;
 use pool_core::core::{SessionPhase, Submission};
 use pool_core::{Constraints, LinkError, PoolConfig, RunError, WorkerInfo};
 use pool_core_testing::{identity_model, identity_model_of, info, info_of};
-use sim::{Sim, dims, submission};
+use sim::{Sim, dims, report, submission};
 use telemetry::{Event, EvictCause};
 use vocab::{Backend, BrowserName, WorkerId};
 
@@ -306,4 +306,20 @@ fn a_load_that_nobody_wants_any_more_makes_room() {
     sim.load_done(session, Err(LinkError::Cancelled));
     sim.settle_all();
     assert!(sim.ended[&second].is_ok());
+}
+
+#[test]
+fn a_model_that_takes_more_than_was_estimated_counts_for_what_it_takes() {
+    let mut sim = sim();
+    sim.join(small(3_000));
+    sim.accept(submission(&identity_model("a"), any()));
+    sim.settle_all();
+    let request = sim.accept(submission(&identity_model("b"), any()));
+    let session = *sim.loading.keys().next().expect("it is being loaded");
+    sim.load_done(session, Ok(pool_core::LoadReport { memory_bytes: Some(2_500), ..report(1.0) }));
+    let sessions = &sim.core.stats().workers[0].sessions;
+    let left: Vec<_> = sessions.iter().map(|s| (s.name.as_str(), s.phase, s.memory_bytes)).collect();
+    assert_eq!(left, [("a", SessionPhase::Unloading, 1_000), ("b", SessionPhase::Ready, 2_500)]);
+    sim.settle_all();
+    assert!(sim.ended[&request].is_ok());
 }

@@ -23,6 +23,9 @@ use super::{Action, Core, LeaseId};
 
 /// How many shapes of one model are looked at for something to load.
 const SHAPES: usize = 8;
+/// For how many models a worker that has become able to do more is asked whether it should load them. The others have
+/// been asked about when their requests came, and are again when their patience ends.
+const MODELS: usize = 16;
 /// How soon a model that found no room is looked at again, at the earliest.
 const SOON: Duration = Duration::from_millis(100);
 
@@ -64,7 +67,9 @@ impl Core {
         while let Some(head) = self.queue.group(lane).and_then(|group| group.oldest_with(&lane.dims)) {
             let Some(session) = self.session_for(lane, head) else {
                 match self.load_choice(now, head, None) {
-                    LoadChoice::Start(choice) => self.start_load(now, head, choice),
+                    LoadChoice::Start(choice) => {
+                        self.start_load(now, head, choice);
+                    }
                     LoadChoice::Later(after) => self.be_patient(now, lane.model, after),
                     LoadChoice::No => {}
                 }
@@ -110,8 +115,9 @@ impl Core {
             }
             match next {
                 Some(Next::Run(request, session)) => self.dispatch(now, request, session),
-                Some(Next::Load(request, choice)) => self.start_load(now, request, choice),
-                None => return,
+                // A load that did not begin would be found again and again.
+                Some(Next::Load(request, choice)) if self.start_load(now, request, choice) => {}
+                Some(Next::Load(..)) | None => return,
             }
         }
     }
@@ -123,6 +129,7 @@ impl Core {
         patience: &mut Vec<(ModelHash, Duration)>,
     ) -> Option<Next> {
         let worker = self.workers.get(&id)?;
+        let mut models = MODELS;
         for (_, level) in self.queue.levels() {
             for (model, flow) in level.in_turn() {
                 let mut run: Option<(RequestId, SessionId)> = None;
@@ -151,9 +158,10 @@ impl Core {
                 if let Some((request, session)) = run {
                     return Some(Next::Run(request, session));
                 }
-                if worker.loading >= self.config.loads_per_worker {
+                if worker.loading >= self.config.loads_per_worker || models == 0 {
                     continue;
                 }
+                models -= 1;
                 for (_, group) in flow.groups() {
                     for (head, _) in group.heads().take(SHAPES) {
                         match self.load_choice(now, head, Some(id)) {

@@ -107,7 +107,7 @@ impl Core {
             browser: worker.info.browser,
             browser_version: worker.version.clone(),
             backend: session.backend,
-            device_requested: session.device.clone(),
+            device_requested: session.device_requested.clone(),
             device_effective: session.device_effective.clone().unwrap_or_else(by_backend),
             adapter: info.and_then(|info| info.adapter.as_deref()).map(Into::into),
             queue_ms: ms(entry.accepted, entry.dispatched.unwrap_or(now)),
@@ -116,6 +116,7 @@ impl Core {
             total_ms: ms(entry.accepted, now),
             attempts: entry.attempts,
             placement: session.placement.clone(),
+            detail: session.detail.clone(),
         }
     }
 

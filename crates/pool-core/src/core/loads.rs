@@ -15,14 +15,15 @@ use crate::{LinkError, LoadReport};
 
 impl Core {
     /// Begins a session for the request at the head of a lane, making room for it as was planned.
-    pub(super) fn start_load(&mut self, now: Instant, head: RequestId, choice: LoadCandidate) {
+    /// Answers whether it is there now.
+    pub(super) fn start_load(&mut self, now: Instant, head: RequestId, choice: LoadCandidate) -> bool {
         let id = SessionId(self.next_id());
         let (Some(entry), Some(worker)) = (self.requests.get(&head), self.workers.get(&choice.worker)) else {
-            return;
+            return false;
         };
         let drastic = choice.room == super::placement::Room::Drain;
         let room = self.make_room(now, worker, entry.bytes(), entry.lane.priority, drastic);
-        let Some((_, victims)) = room else { return };
+        let Some((_, victims)) = room else { return false };
         let fixed =
             worker.info.backends.iter().any(|info| info.backend == choice.backend && info.static_shapes);
         let session = Session {
@@ -40,7 +41,9 @@ impl Core {
             loaded_at: None,
             loaded_after: 0,
             load_ms: 0.0,
+            device_requested: None,
             device_effective: None,
+            detail: Arc::default(),
             placement: Arc::new([]),
             timer: None,
         };
@@ -59,6 +62,7 @@ impl Core {
             self.idle.remove(&choice.worker);
         }
         self.advance_pending(now, choice.worker);
+        self.sessions.contains_key(&id)
     }
 
     /// Starts the loads of a worker for which there is room now, in the order in which they were wanted.
@@ -148,7 +152,7 @@ impl Core {
     }
 
     fn loaded(&mut self, now: Instant, id: SessionId, report: LoadReport) {
-        let LoadReport { load_ms, memory_bytes, placement, device_requested: _, device_effective, detail: _ } =
+        let LoadReport { load_ms, memory_bytes, placement, device_requested, device_effective, detail } =
             report;
         let load_ms = if load_ms.is_finite() { load_ms.max(0.0) } else { 0.0 };
         self.set_session_timer(id, None);
@@ -160,7 +164,9 @@ impl Core {
         session.loaded_at = Some(now);
         session.loaded_after = last_id;
         session.load_ms = load_ms;
+        session.device_requested = device_requested.or_else(|| session.device.clone());
         session.device_effective = Some(device_effective);
+        session.detail = Arc::new(detail);
         session.placement = placement.into();
         let backend = session.backend;
         if let Some(model) = self.models.get_mut(&hash) {

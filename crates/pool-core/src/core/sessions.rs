@@ -62,7 +62,10 @@ pub(crate) struct Session {
     /// The last id that had been given out when it was loaded: requests up to it came before.
     pub(crate) loaded_after: u64,
     pub(crate) load_ms: f64,
+    pub(crate) device_requested: Option<DeviceKind>,
     pub(crate) device_effective: Option<DeviceKind>,
+    /// Whatever else the page told when it had loaded.
+    pub(crate) detail: Arc<serde_json::Map<String, serde_json::Value>>,
     pub(crate) placement: Arc<[(String, u32)]>,
     /// When its timer is set for.
     pub(crate) timer: Option<Instant>,

@@ -267,15 +267,17 @@ impl Core {
         self.finish(now, request, Err(RunError::Cancelled));
     }
 
-    /// Refuses requests from now on. Those that were accepted go on.
-    pub fn close(&mut self) {
+    /// Refuses requests from now on. Those that were accepted go on, unless no worker that is here can serve them.
+    pub fn close(&mut self, now: Instant) {
         self.closed = true;
         self.expected.clear();
+        // Nobody is expected any more, so those that wait for somebody to come wait in vain.
+        self.sweep_unservable(now);
     }
 
     /// Closes, and ends every request with [`RunError::ShuttingDown`].
     pub fn abort(&mut self, now: Instant) {
-        self.close();
+        self.close(now);
         let mut all: Vec<_> = self.requests.keys().copied().collect();
         all.sort_unstable();
         for request in all {
