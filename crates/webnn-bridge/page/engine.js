@@ -7,10 +7,14 @@
 
 import { Kind, PageError } from './protocol.js';
 import { fetchGolden, inspectDevice, runGolden } from './probe.js';
-import { classify, createSession, heapBytes, importRuntime, usableThreads } from './runtime.js';
+import { classify, isFatal } from './failure.js';
+import { createSession, heapBytes, importRuntime, onDeviceLost, usableThreads } from './runtime.js';
 import { fetchModelFile } from './store.js';
 import { fromRuntime, toRuntime } from './tensors.js';
-import { decode, encode } from './wire.js';
+import { decode, encode, encodedLength } from './wire.js';
+
+/** Bytes that WebAssembly can address; a model needs its own size and more. */
+const ADDRESSABLE = 2 ** 32;
 
 /**
  * @typedef {object} Loaded
@@ -63,7 +67,7 @@ async function probe(config) {
     return { verdict, ort };
   };
   try {
-    const device = await inspectDevice(config.backend, config.device);
+    const device = await inspectDevice(config.backend, config.device, config.softwareGraphics);
     verdict.adapter = device.adapter;
     verdict.software = device.software;
     if (device.missing) {
@@ -82,7 +86,7 @@ async function probe(config) {
     verdict.reason = reasons.join('; ') || null;
     return finish(ort);
   } catch (error) {
-    verdict.reason = classify(error).message;
+    verdict.reason = classify(error, 'load').message;
     return finish(null);
   }
 }
@@ -94,8 +98,10 @@ class Engine {
   #queue = [];
   /** Calls that the host has given up while they waited or ran. @type {Set<number>} */
   #cancelled = new Set();
-  /** The call that is being worked on. @type {number|null} */
+  /** The call that is being worked on. @type {{id: number, abort: AbortController}|null} */
   #current = null;
+  /** Why nothing more can be computed here, once that is so. @type {string|null} */
+  #broken = null;
   #pumping = false;
   /** @type {WebSocket|null} */
   #socket = null;
@@ -121,7 +127,7 @@ class Engine {
       socket.onopen = () => resolve(undefined);
       socket.onclose = (event) => {
         reject(new PageError('internal', `data connection closed (${event.code})`));
-        this.tell({ type: 'closed', code: event.code });
+        this.tell(this.#broken === null ? { type: 'closed', code: event.code } : { type: 'broken', message: this.#broken });
       };
     });
   }
@@ -138,7 +144,7 @@ class Engine {
       return;
     }
     if (frame.kind === Kind.CANCEL) {
-      if (frame.id === this.#current || this.#queue.some((waiting) => waiting.id === frame.id)) this.#cancelled.add(frame.id);
+      this.#cancel(frame.id);
       return;
     }
     this.#queue.push(frame);
@@ -149,13 +155,12 @@ class Engine {
   async #pump() {
     this.#pumping = true;
     for (let frame = this.#queue.shift(); frame; frame = this.#queue.shift()) {
-      this.#current = frame.id;
+      this.#current = { id: frame.id, abort: new AbortController() };
       try {
         this.#assertWanted(frame.id);
-        await this.#serve(frame);
+        await this.#serve(frame, this.#current.abort.signal);
       } catch (error) {
-        const { kind, message } = classify(error);
-        this.#send(Kind.ERROR, frame.id, { kind, message });
+        this.#fail(frame, error);
       }
       this.#cancelled.delete(frame.id);
       this.#current = null;
@@ -166,17 +171,58 @@ class Engine {
   }
 
   /** @param {number} id */
+  #cancel(id) {
+    if (this.#current?.id === id) {
+      this.#cancelled.add(id);
+      this.#current.abort.abort();
+      return;
+    }
+    const at = this.#queue.findIndex((waiting) => waiting.id === id);
+    if (at < 0) return;
+    // It is answered at once, not when its turn comes: the host waits for this to give its slot to another.
+    this.#queue.splice(at, 1);
+    this.#send(Kind.ERROR, id, { kind: 'cancelled', message: 'cancelled by the host' });
+  }
+
+  /** @param {number} id */
   #assertWanted(id) {
     if (this.#cancelled.has(id)) throw new PageError('cancelled', 'cancelled by the host');
   }
 
-  /** @param {Frame} frame */
-  async #serve(frame) {
+  /**
+   * Answers a call that failed, and gives up if the runtime cannot be used any more.
+   * @param {Frame} frame
+   * @param {unknown} error
+   */
+  #fail(frame, error) {
+    const { kind, message } = classify(error, frame.kind === Kind.LOAD ? 'load' : 'run');
+    const wanted = !this.#cancelled.has(frame.id);
+    this.#send(Kind.ERROR, frame.id, wanted ? { kind, message } : { kind: 'cancelled', message: 'cancelled by the host' });
+    if (kind !== 'device_lost' && !isFatal(error)) return;
+    this.breakOff(message);
+  }
+
+  /**
+   * Ends the engine because its runtime or its device is lost; the page then starts another.
+   * @param {string} reason
+   */
+  breakOff(reason) {
+    this.#broken ??= reason;
+    this.#queue.length = 0;
+    // Closing in order, instead of being ended from outside, lets the answers that were sent arrive first.
+    this.#socket?.close(1000, 'the runtime is broken');
+  }
+
+  /**
+   * @param {Frame} frame
+   * @param {AbortSignal} signal  fires when the call is cancelled
+   */
+  async #serve(frame, signal) {
     switch (frame.kind) {
       case Kind.RUN:
         return this.#run(frame);
       case Kind.LOAD:
-        return this.#load(frame);
+        return this.#load(frame, signal);
       case Kind.UNLOAD:
         return this.#unload(frame);
       case Kind.ECHO:
@@ -186,16 +232,23 @@ class Engine {
     }
   }
 
-  /** @param {Frame} frame */
-  async #load(frame) {
+  /**
+   * @param {Frame} frame
+   * @param {AbortSignal} signal
+   */
+  async #load(frame, signal) {
     const { session: id, files, dims } = frame.meta;
     const started = performance.now();
     /** @type {{path: string, data: Uint8Array}[]} */
     const externalData = [];
     let model = null;
     let source = 'cache';
+    const bytes = files.reduce((/** @type {number} */ sum, /** @type {any} */ file) => sum + file.bytes, 0);
+    if (bytes > ADDRESSABLE) {
+      throw new PageError('out_of_memory', `the model has ${bytes} bytes, more than the ${ADDRESSABLE} that WebAssembly can address`);
+    }
     for (const file of files) {
-      const fetched = await fetchModelFile(this.config.base, this.config.token, file.hash);
+      const fetched = await fetchModelFile(this.config.base, this.config.token, file, signal);
       if (fetched.source === 'network') source = 'network';
       if (model === null) model = fetched.bytes;
       else externalData.push({ path: file.path, data: fetched.bytes });
@@ -204,7 +257,13 @@ class Engine {
     const fetchedAt = performance.now();
     const before = heapBytes();
     const { session, placement } = await createSession(this.ort, this.config.backend, this.config.device, model, { dims, externalData });
+    // The device is made with a session, and may be another one than that of the sessions before.
+    onDeviceLost(this.ort, (reason) => this.breakOff(reason));
     const now = performance.now();
+    if (signal.aborted) {
+      await session.release();
+      this.#assertWanted(frame.id);
+    }
     this.#sessions.set(id, { session });
     this.#send(Kind.LOADED, frame.id, {
       load_ms: now - started,
@@ -243,7 +302,7 @@ class Engine {
     const loaded = this.#sessions.get(id);
     this.#sessions.delete(id);
     await loaded?.session.release();
-    this.#send(Kind.UNLOADED, frame.id, { heap_bytes: heapBytes() });
+    this.#send(Kind.UNLOADED, frame.id, {});
   }
 
   /**
@@ -253,7 +312,13 @@ class Engine {
    * @param {import('./wire.js').WireTensor[]} [tensors]
    */
   #send(kind, id, meta, tensors) {
-    if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.send(encode(kind, id, meta, tensors));
+    if (this.#socket?.readyState !== WebSocket.OPEN) return;
+    const length = encodedLength(meta, tensors);
+    const limit = this.config.maxFrameBytes;
+    if (length > limit) {
+      throw new PageError('invalid_input', `the outputs of this run take ${length} bytes, and a frame takes ${limit} at most`);
+    }
+    this.#socket.send(encode(kind, id, meta, tensors));
   }
 }
 

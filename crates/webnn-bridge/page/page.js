@@ -9,7 +9,14 @@ import { PROTOCOL_VERSION } from './protocol.js';
 /** Waits between attempts to reach the host again, in milliseconds. After the last one the page gives up. */
 const RECONNECT_MS = [100, 200, 400, 800, 1600, 3200, 5000, 5000];
 
-/** @typedef {{worker: Worker, verdict: import('./protocol.js').Verdict|null}} EngineEntry */
+/** How long an engine may take until it has probed its backend; one that does not answer at all is as good as absent. */
+const PROBE_MS = 45_000;
+
+/** Engines that broke are started anew this often within this time; after that the page ends, and starts afresh. */
+const RESETS = 5;
+const RESETS_MS = 60_000;
+
+/** @typedef {{worker: Worker, verdict: import('./protocol.js').Verdict|null, timer?: number}} EngineEntry */
 
 const token = new URLSearchParams(location.hash.slice(1)).get('token') ?? '';
 const base = location.origin;
@@ -21,6 +28,10 @@ class Page {
   /** @type {WebSocket|null} */
   #socket = null;
   #attempt = 0;
+  /** When engines that broke were started anew. @type {number[]} */
+  #resets = [];
+  /** Ends the connection when the host has been silent for too long. @type {number|undefined} */
+  #silence;
   /** @type {any} */
   #welcome = null;
 
@@ -31,12 +42,22 @@ class Page {
       this.#attempt = 0;
       this.#send({ type: 'hello', protocol: PROTOCOL_VERSION, ...describe() });
     };
-    socket.onmessage = (event) => this.#receive(JSON.parse(event.data));
+    socket.onmessage = (event) => {
+      this.#receive(JSON.parse(event.data));
+      this.#awaitHost();
+    };
     socket.onclose = (event) => this.#lost(event);
+  }
+
+  /** A host that is gone without a farewell (its machine lost power) is noticed by its pings staying away. */
+  #awaitHost() {
+    clearTimeout(this.#silence);
+    this.#silence = setTimeout(() => this.#socket?.close(), 2 * this.#welcome.silence_ms);
   }
 
   /** @param {CloseEvent} event */
   #lost(event) {
+    clearTimeout(this.#silence);
     this.#dropEngines();
     // The host closes with a code of 4000 and above when it wants no further attempt.
     const wait = event.code >= 4000 ? undefined : RECONNECT_MS[this.#attempt];
@@ -61,7 +82,7 @@ class Page {
         void this.#startAll(message.backends);
         break;
       case 'reset_engine':
-        void this.#reset(message.backend);
+        void this.#reset(message.backend, 'it did not give a call up');
         break;
       default:
         this.#send({ type: 'fault', message: `unknown message ${message.type}` });
@@ -90,16 +111,25 @@ class Page {
    */
   #spawn(backend) {
     this.#drop(backend);
+    const device = this.#welcome.devices[backend];
     // The runtime's build for WebGPU and WebNN makes functions from strings; the host allows that to this worker alone.
     const script = backend === 'wasm' ? 'engine-worker.js' : 'engine-worker.js?eval=1';
     const worker = new Worker(script, { type: 'module', name: backend });
-    this.#engines.set(backend, { worker, verdict: null });
+    /** @type {EngineEntry} */
+    const entry = { worker, verdict: null };
+    this.#engines.set(backend, entry);
     return new Promise((resolve) => {
+      const reject = (/** @type {string} */ reason) => resolve(rejected(device, reason));
+      entry.timer = setTimeout(() => reject(`the probe did not end within ${PROBE_MS / 1000} s`), PROBE_MS);
       worker.onmessage = ({ data }) => {
+        clearTimeout(entry.timer);
         if (data.type === 'verdict') resolve(data.verdict);
-        else this.#engineGone(backend, worker, data, resolve);
+        else this.#engineGone(backend, worker, data, reject);
       };
-      worker.onerror = (event) => this.#engineGone(backend, worker, { message: event.message || 'the worker failed to start' }, resolve);
+      worker.onerror = (event) => {
+        clearTimeout(entry.timer);
+        this.#engineGone(backend, worker, { message: event.message || 'the worker failed to start' }, reject);
+      };
       worker.postMessage({
         backend,
         token,
@@ -107,43 +137,49 @@ class Page {
         dataUrl: `${socketBase}/ws/data/${backend}`,
         runtime: this.#welcome.runtime,
         threads: this.#welcome.threads,
-        device: this.#welcome.devices[backend],
+        device,
+        softwareGraphics: this.#welcome.software_graphics,
+        maxFrameBytes: this.#welcome.max_frame_bytes,
       });
     });
   }
 
   /**
-   * An engine that failed before its verdict is a rejected backend; afterwards it is a fault of the page.
+   * An engine that failed before its verdict is a rejected backend. Afterwards, one that says itself that it is broken
+   * is started anew, and anything else is a fault of the page.
    * @param {string} backend
    * @param {Worker} worker
-   * @param {{message?: string, code?: number}} end
-   * @param {(verdict: import('./protocol.js').Verdict) => void} resolve
+   * @param {{type?: string, message?: string, code?: number}} end
+   * @param {(reason: string) => void} reject
    */
-  #engineGone(backend, worker, end, resolve) {
+  #engineGone(backend, worker, end, reject) {
     const entry = this.#engines.get(backend);
     if (entry?.worker !== worker) return;
     const reason = end.message ?? `its data connection closed (${end.code})`;
     if (entry.verdict === null) {
-      resolve({
-        verdict: 'rejected',
-        reason,
-        device_requested: this.#welcome.devices[backend],
-        device_effective: null,
-        adapter: null,
-        software: false,
-        threads: 1,
-        max_abs_error: null,
-        probe_ms: 0,
-      });
+      reject(reason);
+    } else if (end.type === 'broken' && this.#mayReset()) {
+      void this.#reset(backend, reason);
     } else {
       this.#send({ type: 'engine_lost', backend, reason });
     }
   }
 
-  /** Ends an engine, whatever it is doing, and starts it anew: the one way out of a computation that does not end. @param {string} backend */
-  async #reset(backend) {
+  #mayReset() {
+    const now = performance.now();
+    this.#resets = this.#resets.filter((then) => now - then < RESETS_MS);
+    this.#resets.push(now);
+    return this.#resets.length <= RESETS;
+  }
+
+  /**
+   * Ends an engine, whatever it is doing, and starts it anew: the one way out of a computation that does not end.
+   * @param {string} backend
+   * @param {string} reason
+   */
+  async #reset(backend, reason) {
     this.#drop(backend);
-    this.#send({ type: 'engine_reset', backend });
+    this.#send({ type: 'engine_reset', backend, reason });
     await this.#start(backend);
   }
 
@@ -151,6 +187,7 @@ class Page {
   #drop(backend) {
     const entry = this.#engines.get(backend);
     this.#engines.delete(backend);
+    clearTimeout(entry?.timer);
     entry?.worker.terminate();
   }
 
@@ -175,6 +212,26 @@ function describe() {
   };
 }
 
+/**
+ * The verdict on a backend that never got as far as one of its own.
+ * @param {string} device
+ * @param {string} reason
+ * @returns {import('./protocol.js').Verdict}
+ */
+function rejected(device, reason) {
+  return {
+    verdict: 'rejected',
+    reason,
+    device_requested: device,
+    device_effective: null,
+    adapter: null,
+    software: false,
+    threads: 1,
+    max_abs_error: null,
+    probe_ms: 0,
+  };
+}
+
 /** @param {string} state */
 function show(state) {
   const element = document.getElementById('state');
@@ -186,7 +243,9 @@ function show(state) {
  * @param {import('./protocol.js').Verdict} verdict
  */
 function list(backend, verdict) {
-  const item = document.createElement('li');
+  const id = `engine-${backend}`;
+  const item = document.getElementById(id) ?? document.createElement('li');
+  item.id = id;
   item.textContent = `${backend}: ${verdict.verdict}${verdict.reason ? ` (${verdict.reason})` : ''}`;
   document.getElementById('engines')?.append(item);
 }

@@ -43,11 +43,14 @@ export async function fetchGolden(base) {
  * The device that `backend` reaches: what it calls itself, and whether software stands in for it.
  * @param {string} backend
  * @param {string} requested
+ * @param {boolean} softwareGraphics  whether the host knows that every graphics adapter here is software
  * @returns {Promise<{adapter: string|null, software: boolean, effective: string, missing: string|null}>}
  */
-export async function inspectDevice(backend, requested) {
+export async function inspectDevice(backend, requested, softwareGraphics) {
   if (backend === 'wasm') return { adapter: null, software: false, effective: 'cpu', missing: null };
   const gpu = await gpuAdapter();
+  // Some browsers tell nothing of their adapter; the machine's owner knows better.
+  gpu.software ||= softwareGraphics && !gpu.missing;
   if (backend === 'webgpu') {
     return { adapter: gpu.name, software: gpu.software, effective: gpu.software ? 'cpu' : 'gpu', missing: gpu.missing };
   }

@@ -62,4 +62,6 @@ export class PageError extends Error {
  * @property {string} runtime  the path of the runtime's files, with a final slash
  * @property {number} threads  0 lets the page choose
  * @property {string} device  the requested device
+ * @property {boolean} softwareGraphics  whether the host knows that every graphics adapter here is software
+ * @property {number} maxFrameBytes  the longest frame that the host accepts
  */

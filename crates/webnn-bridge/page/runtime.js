@@ -4,6 +4,7 @@
  * @module
  */
 
+import { classify } from './failure.js';
 import { PageError } from './protocol.js';
 
 /**
@@ -61,7 +62,6 @@ export async function importRuntime(backend, base, threads) {
   const ort = await import(`${base}${BUILDS[backend]}`);
   ort.env.wasm.wasmPaths = base;
   ort.env.wasm.numThreads = threads;
-  ort.env.logLevel = 'error';
   return ort;
 }
 
@@ -97,7 +97,7 @@ export async function createSession(ort, backend, device, model, options) {
   try {
     session = await ort.InferenceSession.create(model, settings);
   } catch (error) {
-    throw classify(error, log.stop());
+    throw classify(error, 'load', log.stop());
   }
   const placement = readPlacement(log.stop());
   const own = PROVIDERS[/** @type {keyof typeof PROVIDERS} */ (backend)];
@@ -155,34 +155,20 @@ function readPlacement(lines) {
   return placement;
 }
 
-/** @type {[RegExp, import('./protocol.js').FailureKind][]} */
-const FAILURES = [
-  [/device (?:is |was )?lost|context (?:is |was )?lost|DXGI_ERROR|GPUDevice.*lost/i, 'device_lost'],
-  [/out of memory|bad_?alloc|failed to allocate|cannot allocate|Array buffer allocation failed|could not allocate|memory access out of bounds|Cannot enlarge memory/i, 'out_of_memory'],
-  [/No opset import for domain|is not a registered function\/op|No Op registered|Could not find an implementation|is under development|Fatal error: .* is not a registered/i, 'unsupported_operator'],
-  [/unsupported (?:data ?type|element type|tensor type)|type .* is not supported|data type .* not supported|Unsupported type/i, 'unsupported_dtype'],
-  [/input '.*' is missing|Unexpected input|Got invalid dimensions|Invalid rank for input|Missing Input|invalid input name|feed.*not|Invalid Feed Input/i, 'invalid_input'],
-  [/protobuf parsing failed|ModelProto does not have a graph|INVALID_PROTOBUF|INVALID_GRAPH|Load model .*failed|invalid model|ShapeInferenceError|TypeInferenceError|Unsupported model IR|Failed to load external data|deserialize tensor/i, 'invalid_model'],
-];
+/** The device that is watched. @type {any} */
+let watched = null;
 
 /**
- * Turns what the runtime threw into an error with a kind.
- * @param {unknown} error
- * @param {string[]} [log]  what the runtime printed meanwhile
- * @returns {PageError}
+ * Has `lost` called when the graphics device of the runtime is lost. The runtime would answer with zeros or not at all.
+ * @param {any} ort
+ * @param {(reason: string) => void} lost
  */
-export function classify(error, log = []) {
-  if (error instanceof PageError) return error;
-  const message = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
-  const whole = [message, ...log].join('\n');
-  // A C++ exception that nobody translated arrives as a bare number, the address of the exception object.
-  if (/^(?:Error: )?\d+$/.test(message)) return new PageError('out_of_memory', `the runtime threw a bare exception (${message}), as it does when an allocation fails`);
-  if (error instanceof RangeError) return new PageError('out_of_memory', message);
-  const found = FAILURES.find(([pattern]) => pattern.test(whole));
-  return new PageError(found ? found[1] : 'internal', shorten(message));
-}
-
-/** @param {string} message */
-function shorten(message) {
-  return message.length > 2000 ? `${message.slice(0, 2000)}…` : message;
+export function onDeviceLost(ort, lost) {
+  const device = ort.env.webgpu?.device;
+  if (!device?.lost || device === watched) return;
+  watched = device;
+  void device.lost.then((/** @type {any} */ info) => {
+    // The runtime itself lets go of a device that no session uses any more.
+    if (info.reason !== 'destroyed' && device === watched) lost(`the graphics device was lost: ${info.message || info.reason}`);
+  });
 }

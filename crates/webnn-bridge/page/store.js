@@ -8,6 +8,9 @@ import { PageError } from './protocol.js';
 
 const CACHE = 'webnn-pool-models';
 
+/** Bytes that the cache may hold; what was put in first leaves first. */
+const CACHE_BYTES = 4 * 2 ** 30;
+
 /**
  * @param {ArrayBuffer} bytes
  * @returns {Promise<string>} the SHA-256 in hexadecimal
@@ -36,10 +39,11 @@ async function openCache() {
  * Fetches one file of a model.
  * @param {string} base  the host's origin
  * @param {string} token
- * @param {string} hash
+ * @param {{hash: string}} file
+ * @param {AbortSignal} signal  fires when nobody wants the file any more
  * @returns {Promise<Fetched>}
  */
-export async function fetchModelFile(base, token, hash) {
+export async function fetchModelFile(base, token, { hash }, signal) {
   const url = `${base}/models/${hash}`;
   const cache = await openCache();
   const kept = await cache?.match(url);
@@ -50,18 +54,44 @@ export async function fetchModelFile(base, token, hash) {
   }
   let response;
   try {
-    response = await fetch(url, { headers: { Authorization: `Bearer ${token}` }, cache: 'no-store' });
+    response = await fetch(url, { headers: { Authorization: `Bearer ${token}` }, cache: 'no-store', signal });
   } catch (error) {
     throw new PageError('model_fetch', `could not fetch model file ${hash}: ${error}`);
   }
   if (!response.ok) throw new PageError('model_fetch', `the host answered ${response.status} for model file ${hash}`);
-  const bytes = await response.arrayBuffer();
+  let bytes;
+  try {
+    bytes = await response.arrayBuffer();
+  } catch (error) {
+    // Memory that cannot be had is a failure of its own.
+    if (error instanceof RangeError) throw error;
+    throw new PageError('model_fetch', `model file ${hash} broke off: ${error}`);
+  }
   const got = await sha256(bytes);
   if (got !== hash) throw new PageError('model_fetch', `model file has hash ${got}, not ${hash}`);
-  try {
-    await cache?.put(url, new Response(bytes));
-  } catch {
-    // A full cache costs a download after the next refresh and nothing else.
-  }
+  if (cache) await keep(cache, url, bytes);
   return { bytes: new Uint8Array(bytes), source: 'network' };
+}
+
+/**
+ * Puts a file into the cache, and takes the oldest ones out until it fits.
+ * @param {Cache} cache
+ * @param {string} url
+ * @param {ArrayBuffer} bytes
+ */
+async function keep(cache, url, bytes) {
+  try {
+    const kept = await Promise.all(
+      (await cache.keys()).map(async (request) => ({ request, size: Number((await cache.match(request))?.headers.get('Content-Length')) })),
+    );
+    let sum = kept.reduce((total, { size }) => total + size, bytes.byteLength);
+    for (const { request, size } of kept) {
+      if (sum <= CACHE_BYTES) break;
+      await cache.delete(request);
+      sum -= size;
+    }
+    if (sum <= CACHE_BYTES) await cache.put(url, new Response(bytes, { headers: { 'Content-Length': String(bytes.byteLength) } }));
+  } catch {
+    // A cache that is full or broken costs a download after the next refresh and nothing else.
+  }
 }

@@ -83,6 +83,16 @@ export function decode(buffer) {
 }
 
 /**
+ * The length that `encode` gives a frame, give or take the padding: cheap to know before the memory is taken.
+ * @param {any} meta
+ * @param {WireTensor[]} [tensors]
+ */
+export function encodedLength(meta, tensors = []) {
+  const payload = tensors.reduce((sum, tensor) => sum + 16 + 8 * tensor.dims.length + tensor.name.length + padded(tensor.bytes.byteLength), 0);
+  return HEADER_BYTES + JSON.stringify(meta).length + payload;
+}
+
+/**
  * Writes a frame into one buffer of its exact size.
  * @param {number} kind
  * @param {number} id

@@ -1,9 +1,11 @@
 //! The bridge: the server, the run directory and the browsers that were launched.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
-use tokio::sync::{Mutex as AsyncMutex, OnceCell, mpsc};
+use tokio::sync::{Mutex as AsyncMutex, OnceCell};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -12,8 +14,16 @@ use crate::error::BridgeError;
 use crate::launch::{Display, LaunchError, LaunchSpec, RunningBrowser};
 use crate::link::{Page, PageEnd};
 use crate::process::{RunDir, reap_stale};
-use crate::server::{self, LaunchGuard, ServerState};
+use crate::server::{self, LaunchGuard, Pages, ServerState};
 use crate::store::ModelStore;
+
+/// How often a browser that has no page is looked at.
+const LOOK: Duration = Duration::from_millis(500);
+/// How long a page that lost its connection may stay away. It gives up after half of this.
+const ABSENCE: Duration = Duration::from_secs(40);
+/// How often a browser on another machine is asked for a sign of life. Grids end sessions that nobody asks anything of,
+/// by default after five minutes.
+const KEEP_ALIVE: Duration = Duration::from_secs(60);
 
 /// Serves the worker page and launches browsers that open it.
 ///
@@ -88,8 +98,8 @@ impl Bridge {
         }
         let name = spec.name;
         let label = format!("{name}-{}", self.launches.fetch_add(1, Ordering::Relaxed));
-        let display = if spec.needs_display() {
-            let started = self.display.get_or_try_init(|| Display::start(run)).await;
+        let display = if let Some(program) = spec.display_server() {
+            let started = self.display.get_or_try_init(|| Display::start(run, &program)).await;
             Some(started.map_err(|source| LaunchError::NoDisplay { browser: name, source: Some(source) })?)
         } else {
             None
@@ -99,13 +109,34 @@ impl Bridge {
         browser.version().clone_into(&mut guard.launch().version.lock());
         // The token stands in the fragment, which browsers keep to themselves: no log and no referrer carries it.
         let url = format!("{}/page/#token={}", self.server.origin, guard.token());
-        let mut launched = LaunchedBrowser { label, guard, pages: AsyncMutex::new(pages), browser };
+        let browser = Arc::new(browser);
+        if !browser.is_local() {
+            self.keep_alive(Arc::downgrade(&browser));
+        }
+        let launched = LaunchedBrowser { label, guard, pages: AsyncMutex::new(pages), browser };
         launched.browser.open(&url).await?;
         let waited = self.server.config.limits.ready_timeout;
-        let page = tokio::time::timeout(waited, launched.first_page())
+        let page = tokio::time::timeout(waited, launched.page(None))
             .await
-            .map_err(|_| LaunchError::TimedOut { browser: name, phase: "probing its backends", waited })??;
+            .map_err(|_| LaunchError::TimedOut { browser: name, phase: "probing its backends", waited })?
+            .map_err(|source| LaunchError::PageEnded { browser: name, source })?;
         Ok((launched, page))
+    }
+
+    /// Asks a remote browser for a sign of life now and then, until it is dropped or the bridge shuts down.
+    fn keep_alive(&self, browser: Weak<RunningBrowser>) {
+        let stop = self.server.stop.clone();
+        self.server.tasks.spawn(async move {
+            let mut looks = tokio::time::interval(KEEP_ALIVE);
+            loop {
+                tokio::select! {
+                    _ = looks.tick() => {}
+                    () = stop.cancelled() => return,
+                }
+                let Some(browser) = browser.upgrade() else { return };
+                browser.has_tab().await;
+            }
+        });
     }
 
     /// Ends the server, the pages and the display, and deletes the run directory. Browsers are ended by their own
@@ -119,7 +150,7 @@ impl Bridge {
         // Kills what still carries the mark, so that no socket of a forgotten browser keeps the server's tasks alive.
         let run = self.run.take();
         let _ = tokio::task::spawn_blocking(move || drop(run)).await;
-        if tokio::time::timeout(std::time::Duration::from_secs(5), self.server.tasks.wait()).await.is_err() {
+        if tokio::time::timeout(Duration::from_secs(5), self.server.tasks.wait()).await.is_err() {
             tracing::warn!(tasks = self.server.tasks.len(), "tasks of the page server did not end in time");
         }
     }
@@ -143,8 +174,8 @@ impl Drop for Bridge {
 pub struct LaunchedBrowser {
     label: String,
     guard: LaunchGuard,
-    pages: AsyncMutex<mpsc::Receiver<Result<Page, PageEnd>>>,
-    browser: RunningBrowser,
+    pages: AsyncMutex<Pages>,
+    browser: Arc<RunningBrowser>,
 }
 
 impl LaunchedBrowser {
@@ -161,22 +192,56 @@ impl LaunchedBrowser {
     }
 
     /// The next page of this browser that is ready: after a reload, or after its connection was lost and came back.
-    /// `None` when no page can come any more.
+    ///
+    /// `None` when no page can come any more: the browser or its driver has ended, the page does not speak the protocol,
+    /// or it has been away for longer than it tries to come back. A page whose own process crashed is of the last kind;
+    /// [`reload`](Self::reload) brings a new one.
     pub async fn next_page(&self) -> Option<Page> {
-        self.pages.lock().await.recv().await?.ok()
+        match self.page(Some(ABSENCE)).await {
+            Ok(page) => Some(page),
+            Err(end) => {
+                tracing::info!(browser = self.label, %end, "no further page comes");
+                None
+            }
+        }
     }
 
-    async fn first_page(&mut self) -> Result<Page, LaunchError> {
-        let browser = self.guard.launch().spec.name;
-        let mut looks = tokio::time::interval(std::time::Duration::from_millis(500));
+    /// Loads the page anew. The page that is there ends, and [`next_page`](Self::next_page) gives its successor, which
+    /// finds the models that were loaded before in the browser's cache.
+    ///
+    /// # Errors
+    /// [`LaunchError`] if the driver refuses or does not answer.
+    pub async fn reload(&self) -> Result<(), LaunchError> {
+        self.browser.reload().await
+    }
+
+    /// Waits for a page that is ready, as long as one can come.
+    async fn page(&self, patience: Option<Duration>) -> Result<Page, PageEnd> {
+        let mut pages = self.pages.lock().await;
+        let mut looks = tokio::time::interval(LOOK);
+        let mut seen = Instant::now();
         loop {
             tokio::select! {
-                page = self.pages.get_mut().recv() => {
-                    return page.ok_or(LaunchError::ShuttingDown)?.map_err(|source| LaunchError::PageEnded { browser, source });
+                biased;
+                changed = pages.changed() => {
+                    changed.map_err(|_| PageEnd::Closed)?;
+                    match pages.borrow_and_update().clone() {
+                        Some(Ok(page)) if page.state.end_cause().is_none() => return Ok(page),
+                        Some(Err(end)) => return Err(end),
+                        Some(Ok(_)) | None => {}
+                    }
                 }
-                _ = looks.tick() => if self.browser.driver_ended() {
-                    return Err(LaunchError::PageEnded { browser, source: PageEnd::DriverEnded });
-                },
+                _ = looks.tick() => {
+                    if self.guard.launch().is_connected() {
+                        seen = Instant::now();
+                    } else if self.browser.driver_ended() {
+                        return Err(PageEnd::DriverEnded);
+                    } else if !self.browser.has_tab().await {
+                        return Err(PageEnd::BrowserEnded);
+                    } else if patience.is_some_and(|patience| seen.elapsed() > patience) {
+                        return Err(PageEnd::Disconnected { code: None });
+                    }
+                }
             }
         }
     }

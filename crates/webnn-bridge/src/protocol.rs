@@ -105,6 +105,7 @@ pub(crate) enum FromPage {
     Ready,
     EngineReset {
         backend: Backend,
+        reason: String,
     },
     EngineLost {
         backend: Backend,
@@ -127,6 +128,12 @@ pub(crate) enum ToPage {
         backends: Vec<Backend>,
         devices: BTreeMap<Backend, DeviceKind>,
         threads: u32,
+        /// Whether the host knows that every graphics adapter of that machine is software.
+        software_graphics: bool,
+        /// The longest frame that may be sent.
+        max_frame_bytes: u64,
+        /// After how long without a word either side may take the other for gone.
+        silence_ms: u64,
         runtime: String,
     },
     Ping {

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 use vocab::BrowserName;
 
-use super::spec::{BrowserSource, LaunchSpec};
+use super::spec::{BrowserSource, LaunchSpec, has_render_node};
 
 /// Flags of every Chromium: nothing that calls out, nothing that asks.
 const CHROMIUM_FLAGS: &[&str] = &[
@@ -76,7 +76,8 @@ fn chromium_options(spec: &LaunchSpec, binary: Option<&str>, profile: Option<&Pa
     if let Some(profile) = profile {
         args.push(format!("--user-data-dir={}", profile.display()));
     }
-    let mut options = json!({ "args": with_extra(args, spec) });
+    // Its driver would have the browser keep a log, which the headless shell writes beside its own program.
+    let mut options = json!({ "args": with_extra(args, spec), "excludeSwitches": ["enable-logging"] });
     set_binary(&mut options, binary);
     options
 }
@@ -110,17 +111,6 @@ fn set_binary(options: &mut Value, binary: Option<&str>) {
     if let Some(binary) = binary {
         options["binary"] = json!(binary);
     }
-}
-
-/// Whether the kernel offers a graphics device for rendering.
-fn has_render_node() -> bool {
-    !cfg!(target_os = "linux")
-        || std::fs::read_dir("/dev/dri").is_ok_and(|mut entries| {
-            entries.any(|entry| {
-                entry.is_ok_and(|entry| entry.file_name().to_string_lossy().starts_with("renderD"))
-            })
-        })
-        || Path::new("/dev/nvidiactl").exists()
 }
 
 /// Whether we run as root.

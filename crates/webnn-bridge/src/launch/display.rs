@@ -1,6 +1,7 @@
 //! A virtual display for the browsers that have no headless mode.
 
 use std::io;
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -8,6 +9,9 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 
 use crate::process::{OwnedProcess, RunDir};
+
+/// How long the server may take to end.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// A running X server without a screen, or the name of a display that was there already.
 #[derive(Debug)]
@@ -17,9 +21,10 @@ pub(crate) struct Display {
 }
 
 impl Display {
-    /// Starts Xvfb on the first free display number. Where there is no Xvfb, the display of the environment is used.
-    pub(crate) async fn start(run: &RunDir) -> io::Result<Self> {
-        match Self::start_virtual(run).await {
+    /// Starts `program`, an Xvfb, on the first free display number. Where there is none, the display of the environment is
+    /// used.
+    pub(crate) async fn start(run: &RunDir, program: &Path) -> io::Result<Self> {
+        match Self::start_virtual(run, program).await {
             Err(error) if error.kind() == io::ErrorKind::NotFound => match std::env::var("DISPLAY") {
                 Ok(name) if !name.is_empty() => Ok(Self { name, server: None }),
                 _ => Err(error),
@@ -28,14 +33,14 @@ impl Display {
         }
     }
 
-    async fn start_virtual(run: &RunDir) -> io::Result<Self> {
-        let mut command = Command::new("Xvfb");
+    async fn start_virtual(run: &RunDir, program: &Path) -> io::Result<Self> {
+        let mut command = Command::new(program);
         command
             .args(["-displayfd", "1", "-screen", "0", "1280x800x24", "-nolisten", "tcp", "-noreset"])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null());
-        let mut server = OwnedProcess::spawn(command, run)?;
+        let mut server = OwnedProcess::spawn(command, run.marks())?;
         let stdout = server.take_stdout().ok_or(io::ErrorKind::BrokenPipe)?;
         let mut line = String::new();
         let mut stdout = BufReader::new(stdout);
@@ -53,9 +58,18 @@ impl Display {
     }
 
     /// Ends the server, if it is ours.
-    pub(crate) async fn end(self) {
-        if let Some(server) = self.server {
-            server.end(Duration::from_secs(2)).await;
+    pub(crate) async fn end(mut self) {
+        if let Some(server) = self.server.take() {
+            server.end(GRACE).await;
+        }
+    }
+}
+
+impl Drop for Display {
+    fn drop(&mut self) {
+        // A server that is killed leaves its lock and its socket behind; one that is asked to end takes them along.
+        if let Some(server) = self.server.take() {
+            server.end_blocking(GRACE);
         }
     }
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use provision::Installed;
 use thirtyfour::WebDriver;
 use tokio::net::{TcpListener, TcpStream};
@@ -15,7 +16,7 @@ use vocab::BrowserName;
 use super::capabilities::{capabilities, running_as_root};
 use super::error::LaunchError;
 use super::spec::{BrowserSource, LaunchSpec};
-use crate::process::{OwnedProcess, RunDir};
+use crate::process::{BrowserPlace, OwnedProcess, RunDir};
 
 /// How long a driver may take until it listens.
 const DRIVER_START: Duration = Duration::from_secs(15);
@@ -31,8 +32,10 @@ const PORT_ATTEMPTS: u32 = 3;
 pub(crate) struct RunningBrowser {
     name: BrowserName,
     session: Option<WebDriver>,
-    driver: Option<OwnedProcess>,
-    profile: Option<PathBuf>,
+    local: bool,
+    driver: Mutex<Option<OwnedProcess>>,
+    // Dropped last: it clears away what the driver leaves.
+    place: Mutex<Option<BrowserPlace>>,
     version: String,
 }
 
@@ -46,21 +49,28 @@ impl RunningBrowser {
     ) -> Result<Self, LaunchError> {
         crate::tls::ensure_tls_provider();
         let browser = spec.name;
-        let (endpoint, driver, profile, version) = match &spec.source {
+        let (endpoint, driver, place, version) = match &spec.source {
             BrowserSource::Remote { url, .. } => (url.to_string(), None, None, None),
             BrowserSource::Installed(installed) => {
-                let home = run.subdir(label).map_err(|source| LaunchError::Profile { browser, source })?;
-                let (address, driver) = start_driver(installed, run, &home, display).await?;
-                (format!("http://{address}"), Some(driver), Some(home), Some(installed.version.clone()))
+                let place = run.browser(label).map_err(|source| LaunchError::Profile { browser, source })?;
+                let (address, driver) = start_driver(installed, &place, display).await?;
+                (format!("http://{address}"), Some(driver), Some(place), Some(installed.version.clone()))
             }
         };
-        let binary = browser_program(spec, profile.as_deref())
-            .map_err(|source| LaunchError::Profile { browser, source })?;
-        let profile_dir = profile.as_ref().map(|home| home.join("profile"));
+        let home = place.as_ref().map(BrowserPlace::path);
+        let binary =
+            browser_program(spec, home).map_err(|source| LaunchError::Profile { browser, source })?;
+        let profile_dir = home.map(|home| home.join("profile"));
         let wanted = capabilities(spec, binary.as_deref(), profile_dir.as_deref());
         // Cancellation safety: `this` owns the driver from here on, so a caller who gives up kills it.
-        let mut this =
-            Self { name: browser, session: None, driver, profile, version: version.unwrap_or_default() };
+        let mut this = Self {
+            name: browser,
+            session: None,
+            local: driver.is_some(),
+            driver: Mutex::new(driver),
+            place: Mutex::new(place),
+            version: version.unwrap_or_default(),
+        };
         let session = tokio::time::timeout(SESSION_START, WebDriver::new(endpoint, wanted))
             .await
             .map_err(|_| LaunchError::TimedOut { browser, phase: "starting", waited: SESSION_START })?
@@ -90,29 +100,57 @@ impl RunningBrowser {
             .map_err(|source| LaunchError::Session { browser, source: Box::new(source) })
     }
 
+    /// Loads the page in the browser's tab anew.
+    pub(crate) async fn reload(&self) -> Result<(), LaunchError> {
+        let browser = self.name;
+        let Some(session) = &self.session else { return Err(LaunchError::ShuttingDown) };
+        tokio::time::timeout(SESSION_START, session.refresh())
+            .await
+            .map_err(|_| LaunchError::TimedOut {
+                browser,
+                phase: "reloading the page",
+                waited: SESSION_START,
+            })?
+            .map_err(|source| LaunchError::Session { browser, source: Box::new(source) })
+    }
+
     /// Whether the driver process has ended by itself.
-    pub(crate) fn driver_ended(&mut self) -> bool {
-        self.driver.as_mut().is_some_and(|driver| !matches!(driver.try_wait(), Ok(None)))
+    pub(crate) fn driver_ended(&self) -> bool {
+        self.driver.lock().as_mut().is_some_and(|driver| !matches!(driver.try_wait(), Ok(None)))
+    }
+
+    /// Whether the driver is a process of ours.
+    pub(crate) fn is_local(&self) -> bool {
+        self.local
+    }
+
+    /// Asks the driver whether the browser still has its tab. Being asked also keeps a grid from ending the session as one
+    /// that nobody uses. No answer in time counts as yes: a busy machine is slow, and other signs tell of a dead one.
+    pub(crate) async fn has_tab(&self) -> bool {
+        let Some(session) = &self.session else { return false };
+        !matches!(tokio::time::timeout(SESSION_END, session.window()).await, Ok(Err(_)))
     }
 
     /// The driver's process id, if it is a process of ours.
     pub(crate) fn driver_id(&self) -> Option<u32> {
-        self.driver.as_ref().and_then(OwnedProcess::id)
+        self.driver.lock().as_ref().and_then(OwnedProcess::id)
     }
 
     /// Closes the browser, ends the driver and deletes the profile.
-    pub(crate) async fn end(mut self) {
-        if let Some(session) = self.session.take()
+    pub(crate) async fn end(&self) {
+        if let Some(session) = &self.session
             && !matches!(tokio::time::timeout(SESSION_END, session.clone().quit()).await, Ok(Ok(())))
         {
             // The browser or its driver no longer answers; killing the group below ends both.
-            let _ = session.leak();
+            let _ = session.clone().leak();
         }
-        if let Some(driver) = self.driver.take() {
+        let driver = self.driver.lock().take();
+        if let Some(driver) = driver {
             driver.end(Duration::from_secs(1)).await;
         }
-        if let Some(profile) = self.profile.take() {
-            let _ = tokio::fs::remove_dir_all(profile).await;
+        let place = self.place.lock().take();
+        if let Some(place) = place {
+            place.clear().await;
         }
     }
 }
@@ -120,8 +158,15 @@ impl RunningBrowser {
 impl Drop for RunningBrowser {
     fn drop(&mut self) {
         if let Some(session) = self.session.take() {
-            // Without this the client would block this thread with a farewell to a driver that is killed next anyway.
-            let _ = session.leak();
+            if !self.local
+                && let Ok(runtime) = tokio::runtime::Handle::try_current()
+            {
+                // A remote browser is not ours to kill; all that can be done is to ask its driver.
+                runtime.spawn(session.quit());
+            } else {
+                // Without this the client would block this thread with a farewell to a driver that is killed next.
+                let _ = session.leak();
+            }
         }
     }
 }
@@ -146,8 +191,7 @@ fn browser_program(spec: &LaunchSpec, home: Option<&Path>) -> std::io::Result<Op
 /// Starts the driver on a free port and waits until it listens.
 async fn start_driver(
     installed: &Installed,
-    run: &RunDir,
-    home: &Path,
+    place: &BrowserPlace,
     display: Option<&str>,
 ) -> Result<(SocketAddr, OwnedProcess), LaunchError> {
     let browser = installed.name;
@@ -157,8 +201,8 @@ async fn start_driver(
         let spawn_error =
             |source| LaunchError::Spawn { browser, program: installed.driver.display().to_string(), source };
         let address = free_address().await.map_err(spawn_error)?;
-        let command = driver_command(installed, address.port(), home, display);
-        let mut driver = OwnedProcess::spawn(command, run).map_err(spawn_error)?;
+        let command = driver_command(installed, address.port(), place.path(), display);
+        let mut driver = OwnedProcess::spawn(command, place.marks()).map_err(spawn_error)?;
         match wait_until_listening(browser, &mut driver, address).await {
             Ok(()) => return Ok((address, driver)),
             Err(LaunchError::DriverEnded { .. }) if attempt < PORT_ATTEMPTS => {}
@@ -178,11 +222,13 @@ async fn wait_until_listening(
 ) -> Result<(), LaunchError> {
     let deadline = Instant::now() + DRIVER_START;
     loop {
-        if TcpStream::connect(address).await.is_ok() {
-            return Ok(());
-        }
+        let connected = TcpStream::connect(address).await.is_ok();
+        // Asked after connecting: somebody else may have the port, and then our driver has ended over it.
         if let Ok(Some(status)) = driver.try_wait() {
             return Err(LaunchError::DriverEnded { browser, status });
+        }
+        if connected {
+            return Ok(());
         }
         if Instant::now() >= deadline {
             return Err(LaunchError::DriverSilent { browser, waited: DRIVER_START });

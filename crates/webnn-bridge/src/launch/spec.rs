@@ -1,6 +1,7 @@
 //! What to launch.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use provision::Installed;
 use url::Url;
@@ -83,8 +84,29 @@ impl LaunchSpec {
         }
     }
 
-    /// Whether the browser opens a window that needs somewhere to be.
-    pub(crate) fn needs_display(&self) -> bool {
-        matches!(&self.source, BrowserSource::Installed(installed) if installed.needs_display)
+    /// The display server to start, if the browser opens a window that needs somewhere to be.
+    pub(crate) fn display_server(&self) -> Option<PathBuf> {
+        match &self.source {
+            BrowserSource::Installed(installed) if installed.needs_display => {
+                Some(installed.display_server.clone().unwrap_or_else(|| PathBuf::from("Xvfb")))
+            }
+            _ => None,
+        }
     }
+
+    /// Whether it is known that every graphics adapter of the browser's machine is software.
+    pub(crate) fn no_graphics_device(&self) -> bool {
+        matches!(self.source, BrowserSource::Installed(_)) && !has_render_node()
+    }
+}
+
+/// Whether the kernel offers a graphics device for rendering.
+pub(super) fn has_render_node() -> bool {
+    !cfg!(target_os = "linux")
+        || std::fs::read_dir("/dev/dri").is_ok_and(|mut entries| {
+            entries.any(|entry| {
+                entry.is_ok_and(|entry| entry.file_name().to_string_lossy().starts_with("renderD"))
+            })
+        })
+        || Path::new("/dev/nvidiactl").exists()
 }

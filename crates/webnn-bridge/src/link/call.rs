@@ -35,7 +35,7 @@ impl PageState {
     ///
     /// When the call is given up, the page is asked to give it up too, and this waits until the page has confirmed, so
     /// that the worker's slot is really free. A page that does not confirm within the cancellation grace has its engine
-    /// ended and started anew.
+    /// ended and started anew. A page that was done before it heard of it has its answer returned all the same.
     pub(super) async fn call(
         &self,
         engine: &Arc<Engine>,
@@ -74,19 +74,23 @@ impl PageState {
         };
 
         engine.cancel(id);
-        self.confirm_or_reset(engine, &mut expected).await;
-        Err(given_up.into_error(terms.phase, started.elapsed()))
+        match self.confirm_or_reset(engine, &mut expected).await {
+            // The page had finished before it heard: what it did stands (a loaded session is there), so it is told.
+            Some(frame) if frame.kind == terms.answer => Ok(frame),
+            _ => Err(given_up.into_error(terms.phase, started.elapsed())),
+        }
     }
 
     /// Waits until the page has let go of a call, and ends the engine if it does not.
-    async fn confirm_or_reset(&self, engine: &Arc<Engine>, expected: &mut Expected) {
-        if tokio::time::timeout(self.limits().cancel_grace, expected.reply()).await.is_ok() {
-            return;
+    async fn confirm_or_reset(&self, engine: &Arc<Engine>, expected: &mut Expected) -> Option<Frame> {
+        if let Ok(reply) = tokio::time::timeout(self.limits().cancel_grace, expected.reply()).await {
+            return reply;
         }
         self.reset_engine(engine.backend()).await;
         // The page confirms by ending the worker, which closes its connection. A page that does not do even that is
         // silent, and the heartbeat ends it.
         let _ = tokio::time::timeout(self.limits().cancel_grace, engine.closed()).await;
+        None
     }
 
     /// Why a call over a closed engine failed: the page is gone, or only this engine was ended and the session with it.

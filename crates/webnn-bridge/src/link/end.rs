@@ -35,6 +35,9 @@ pub enum PageEnd {
     /// The driver process ended.
     #[error("the browser's driver ended")]
     DriverEnded,
+    /// The browser ended, or closed its tab; its driver says so.
+    #[error("the browser ended or closed its tab")]
+    BrowserEnded,
     /// A page of the same launch said hello again: this one was reloaded or lost its connection.
     #[error("the page was replaced by a newer one of the same browser")]
     Replaced,

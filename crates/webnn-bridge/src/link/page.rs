@@ -79,8 +79,13 @@ impl PageState {
     /// Takes down what the page found about a backend; a later verdict replaces an earlier one.
     pub(crate) fn record_verdict(&self, backend: Backend, verdict: Verdict) {
         let mut verdicts = self.verdicts.lock();
-        verdicts.retain(|(known, _)| *known != backend);
-        verdicts.push((backend, verdict));
+        match verdicts.iter_mut().find(|(known, _)| *known == backend) {
+            Some((_, before)) => *before = verdict,
+            None => verdicts.push((backend, verdict)),
+        }
+        drop(verdicts);
+        // Whoever waits for the engine may now know that it does not come back.
+        self.engines_changed.send_modify(|count| *count += 1);
     }
 
     pub(super) fn verdict(&self, backend: Backend) -> Option<Verdict> {
@@ -115,18 +120,13 @@ impl PageState {
 
     /// The engine of `backend`. Waits, up to the deadline, while it is being started anew.
     pub(super) async fn engine(&self, backend: Backend, deadline: Instant) -> Result<Arc<Engine>, LinkError> {
-        if self.verdict(backend).is_none_or(|verdict| verdict.verdict == Admission::Rejected) {
-            return Err(LinkError::Reported {
-                kind: FailureKind::BackendUnavailable,
-                message: format!("{} does not offer {backend}", self.parts.label),
-            });
-        }
         let started = Instant::now();
         let mut changes = self.engines_changed.subscribe();
         loop {
             if let Some(cause) = self.end.cause() {
                 return Err(LinkError::Vanished { detail: cause.to_string() });
             }
+            self.assert_offered(backend)?;
             if let Some(engine) = self.engines.lock().get(&backend) {
                 return Ok(Arc::clone(engine));
             }
@@ -138,6 +138,16 @@ impl PageState {
                 }
             }
         }
+    }
+
+    fn assert_offered(&self, backend: Backend) -> Result<(), LinkError> {
+        let why = match self.verdict(backend) {
+            Some(Verdict { verdict: Admission::Rejected, reason, .. }) => reason.unwrap_or_default(),
+            Some(_) => return Ok(()),
+            None => "it was not asked to".to_owned(),
+        };
+        let message = format!("{} does not offer {backend}: {why}", self.parts.label);
+        Err(LinkError::Reported { kind: FailureKind::BackendUnavailable, message })
     }
 
     pub(super) fn next_call(&self) -> u64 {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pool_core::{LinkError, LoadCall, LoadReport, RunCall, RunReply, WorkerLink};
-use tensor::NamedTensor;
 use tensor::frame::{self, Frame};
+use tensor::{Bindings, Dim, NamedTensor, Signature};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use vocab::{Backend, DeviceKind, FailureKind, SessionId};
@@ -35,6 +35,9 @@ impl WorkerLink for Page {
                 ),
             });
         }
+        if backend == Backend::WebNn {
+            assert_static(&model.signature, &dims)?;
+        }
         // The files stay in the store for as long as this load runs, and no longer.
         let _offered = self.state.store().offer(&model.files);
         let meta = LoadMeta {
@@ -47,7 +50,7 @@ impl WorkerLink for Page {
             dims: dims.iter().map(|(name, size)| (name.as_ref(), *size)).collect(),
         };
         let id = self.state.next_call();
-        let frame = encode(kind::LOAD, id, &meta, &[])?;
+        let frame = self.encode(kind::LOAD, id, &meta, &[])?;
         let terms = CallTerms { answer: kind::LOADED, phase: "loading the model", deadline, cancel: &cancel };
         let answer = self.state.call(&engine, id, frame, terms).await?;
         let loaded: LoadedMeta = read_meta(&answer)?;
@@ -73,7 +76,7 @@ impl WorkerLink for Page {
         let RunCall { request: _, session, inputs, outputs, deadline, cancel } = call;
         let engine = self.engine_of(session, deadline).await?;
         let id = self.state.next_call();
-        let frame = encode(kind::RUN, id, &RunMeta { session, outputs: outputs.as_deref() }, &inputs)?;
+        let frame = self.encode(kind::RUN, id, &RunMeta { session, outputs: outputs.as_deref() }, &inputs)?;
         // The caller's tensors are in the frame now; holding them longer would only hold memory.
         drop(inputs);
         let terms = CallTerms { answer: kind::RESULT, phase: "running the model", deadline, cancel: &cancel };
@@ -86,7 +89,7 @@ impl WorkerLink for Page {
         let deadline = Instant::now() + UNLOAD;
         let engine = self.engine_of(session, deadline).await?;
         let id = self.state.next_call();
-        let frame = encode(kind::UNLOAD, id, &UnloadMeta { session }, &[])?;
+        let frame = self.encode(kind::UNLOAD, id, &UnloadMeta { session }, &[])?;
         let cancel = CancellationToken::new();
         let terms =
             CallTerms { answer: kind::UNLOADED, phase: "unloading a model", deadline, cancel: &cancel };
@@ -110,10 +113,31 @@ impl Page {
         let deadline = Instant::now() + timeout;
         let engine = self.state.engine(backend, deadline).await?;
         let id = self.state.next_call();
-        let frame = encode(kind::ECHO, id, &serde_json::json!({}), tensors)?;
+        let frame = self.encode(kind::ECHO, id, &serde_json::json!({}), tensors)?;
         let cancel = CancellationToken::new();
         let terms = CallTerms { answer: kind::ECHOED, phase: "echoing tensors", deadline, cancel: &cancel };
         Ok(self.state.call(&engine, id, frame, terms).await?.tensors)
+    }
+
+    /// Builds a frame, unless it would be longer than the page accepts: nothing of such a call is sent, and no memory is
+    /// taken for it.
+    fn encode<M: serde::Serialize>(
+        &self,
+        kind: u16,
+        id: u64,
+        meta: &M,
+        tensors: &[NamedTensor],
+    ) -> Result<bytes::Bytes, LinkError> {
+        let refused = |message: String| LinkError::Reported { kind: FailureKind::InvalidInput, message };
+        let meta = serde_json::to_vec(meta).map_err(|error| refused(error.to_string()))?;
+        let limit = self.state.limits().frame.max_frame_bytes;
+        let payload: u64 = tensors.iter().map(|tensor| tensor.tensor.data().len() as u64).sum();
+        if payload + meta.len() as u64 > limit {
+            return Err(refused(format!(
+                "the inputs take {payload} bytes, and a frame takes {limit} at most"
+            )));
+        }
+        frame::encode(kind, id, &meta, tensors).map_err(|error| refused(error.to_string()))
     }
 
     async fn engine_of(
@@ -136,15 +160,22 @@ impl Page {
     }
 }
 
-fn encode<M: serde::Serialize>(
-    kind: u16,
-    id: u64,
-    meta: &M,
-    tensors: &[NamedTensor],
-) -> Result<bytes::Bytes, LinkError> {
-    let unencodable = |message: String| LinkError::Reported { kind: FailureKind::InvalidInput, message };
-    let meta = serde_json::to_vec(meta).map_err(|error| unencodable(error.to_string()))?;
-    frame::encode(kind, id, &meta, tensors).map_err(|error| unencodable(error.to_string()))
+/// Refuses a model whose inputs have sizes that nothing fixes: WebNN builds its graph for one shape, and the runtime
+/// would quietly compute what it cannot build on the CPU.
+fn assert_static(signature: &Signature, dims: &Bindings) -> Result<(), LinkError> {
+    let unbound = signature.inputs.iter().find_map(|input| {
+        let Some(sizes) = &input.dims else { return Some((input, "its rank".to_owned())) };
+        sizes.iter().find_map(|dim| match dim {
+            Dim::Fixed(_) => None,
+            Dim::Symbol(name) => (!dims.contains_key(name)).then(|| (input, format!("its dimension {name}"))),
+            Dim::Unknown => Some((input, "a dimension without a name".to_owned())),
+        })
+    });
+    let Some((input, what)) = unbound else { return Ok(()) };
+    Err(LinkError::Reported {
+        kind: FailureKind::UnsupportedByBackend,
+        message: format!("webnn needs static shapes, and input {} leaves {what} open", input.name),
+    })
 }
 
 fn read_meta<M: serde::de::DeserializeOwned>(frame: &Frame) -> Result<M, LinkError> {

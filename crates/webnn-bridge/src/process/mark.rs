@@ -59,7 +59,9 @@ impl Marked<'_> {
             wanted.is_none_or(|wanted| found == Some(wanted.as_bytes()))
         };
         let run = value(MARK);
-        run.is_some() && is(run, self.run) && (self.browser.is_none() || is(value(BROWSER_MARK), self.browser))
+        run.is_some()
+            && is(run, self.run)
+            && (self.browser.is_none() || is(value(BROWSER_MARK), self.browser))
     }
 
     /// Ends these processes: asks first, because a display server that is killed leaves its lock behind, and kills what

@@ -7,8 +7,6 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::{Child, Command};
 
-use super::{MARK, RunDir};
-
 /// A process that leads a group of its own. Dropping it kills the group.
 #[derive(Debug)]
 pub(crate) struct OwnedProcess {
@@ -17,9 +15,12 @@ pub(crate) struct OwnedProcess {
 }
 
 impl OwnedProcess {
-    /// Starts `command` as the leader of a new process group, marked as belonging to `run`.
-    pub(crate) fn spawn(mut command: Command, run: &RunDir) -> io::Result<Self> {
-        command.env(MARK, run.mark()).process_group(0).kill_on_drop(true);
+    /// Starts `command` as the leader of a new process group, with `marks` in its environment.
+    pub(crate) fn spawn<'a>(
+        mut command: Command,
+        marks: impl IntoIterator<Item = (&'static str, &'a str)>,
+    ) -> io::Result<Self> {
+        command.envs(marks).process_group(0).kill_on_drop(true);
         let child = command.spawn()?;
         let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
         Ok(Self { child, group })
@@ -49,6 +50,17 @@ impl OwnedProcess {
         // The leader may have left children behind in its group, as geckodriver does with Firefox.
         self.signal(Signal::KILL);
         let _ = self.child.wait().await;
+    }
+
+    /// The same where nothing can be awaited: blocks for up to `grace`.
+    pub(crate) fn end_blocking(mut self, grace: Duration) {
+        const PAUSE: Duration = Duration::from_millis(10);
+        self.signal(Signal::TERM);
+        let mut waited = Duration::ZERO;
+        while waited < grace && matches!(self.child.try_wait(), Ok(None)) {
+            std::thread::sleep(PAUSE);
+            waited += PAUSE;
+        }
     }
 
     fn signal(&self, signal: Signal) {

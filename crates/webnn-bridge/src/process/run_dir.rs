@@ -49,6 +49,11 @@ impl RunDir {
         &self.mark
     }
 
+    /// The environment by which the run's processes are known.
+    pub(crate) fn marks(&self) -> [(&'static str, &str); 1] {
+        [(MARK, &self.mark)]
+    }
+
     /// Makes the place of one browser: a directory of its own, and a name that its processes carry besides the mark.
     pub(crate) fn browser(&self, label: &str) -> io::Result<BrowserPlace> {
         let path = self.subdir(label)?;

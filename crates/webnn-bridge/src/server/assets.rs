@@ -26,6 +26,7 @@ page_files! {
     "page.js": JS,
     "engine-worker.js": JS,
     "engine.js": JS,
+    "failure.js": JS,
     "probe.js": JS,
     "protocol.js": JS,
     "runtime.js": JS,

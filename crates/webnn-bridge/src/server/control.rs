@@ -45,7 +45,7 @@ async fn serve(state: &ServerState, launch: &LaunchRef, mut socket: WebSocket) {
         Ok(hello) => hello,
         Err(what) => {
             tracing::warn!(page = launch.label, what, "refused a page");
-            let _ = launch.ready.try_send(Err(PageEnd::Protocol { what: what.to_owned() }));
+            launch.ready.send_replace(Some(Err(PageEnd::Protocol { what: what.to_owned() })));
             close(socket, close_code::PROTOCOL, what).await;
             return;
         }
@@ -59,7 +59,7 @@ async fn serve(state: &ServerState, launch: &LaunchRef, mut socket: WebSocket) {
     tracing::debug!(page = launch.label, %end, "page ended");
     if let PageEnd::Protocol { .. } = &end {
         // Such a page does not come again, so whoever waits for it need not wait any longer.
-        let _ = launch.ready.try_send(Err(end.clone()));
+        launch.ready.send_replace(Some(Err(end.clone())));
     }
     let code = match &end {
         PageEnd::Closed | PageEnd::Replaced => close_code::GOODBYE,
@@ -118,6 +118,9 @@ async fn converse(
         backends: spec.backends.clone(),
         devices,
         threads: spec.threads_to_ask_for(),
+        software_graphics: spec.no_graphics_device(),
+        max_frame_bytes: limits.frame.max_frame_bytes,
+        silence_ms: u64::try_from(limits.heartbeat_timeout.as_millis()).unwrap_or(u64::MAX),
         runtime: format!("/runtime/{}/", state.config.runtime.version),
     };
     if !send(socket, &welcome).await {
@@ -129,11 +132,15 @@ async fn converse(
     let mut pings = 0;
     loop {
         tokio::select! {
+            biased;
+            () = state.stop.cancelled() => return PageEnd::Closed,
+            end = page.ended() => return end,
+            // Before the clock: after a pause of ours an answer may lie here already.
             message = socket.recv() => {
                 // Whatever the page says shows that it is there.
                 last_answer = Instant::now();
                 match message {
-                    Some(Ok(Message::Text(text))) => if let Some(end) = receive(launch, page, &text).await { return end },
+                    Some(Ok(Message::Text(text))) => if let Some(end) = receive(launch, page, &text) { return end },
                     Some(Ok(Message::Close(frame))) => return PageEnd::Disconnected { code: frame.map(|frame| frame.code) },
                     Some(Ok(_)) => {}
                     Some(Err(_)) | None => return PageEnd::Disconnected { code: None },
@@ -152,14 +159,12 @@ async fn converse(
                     return PageEnd::Disconnected { code: None };
                 }
             }
-            end = page.ended() => return end,
-            () = state.stop.cancelled() => return PageEnd::Closed,
         }
     }
 }
 
 /// Takes one message in. Returns how the page ends, if the message ends it.
-async fn receive(launch: &LaunchRef, page: &Arc<PageState>, text: &Utf8Bytes) -> Option<PageEnd> {
+fn receive(launch: &LaunchRef, page: &Arc<PageState>, text: &Utf8Bytes) -> Option<PageEnd> {
     tracing::trace!(page = launch.label, %text, "received");
     let message = match serde_json::from_str(text) {
         Ok(message) => message,
@@ -175,11 +180,10 @@ async fn receive(launch: &LaunchRef, page: &Arc<PageState>, text: &Utf8Bytes) ->
             page.record_verdict(backend, verdict);
         }
         FromPage::Ready => {
-            // Nobody takes the page if its launch is being ended at this moment; the end reaches it by itself.
-            let _ = launch.ready.send(Ok(Page { state: Arc::clone(page) })).await;
+            launch.ready.send_replace(Some(Ok(Page { state: Arc::clone(page) })));
         }
-        FromPage::EngineReset { backend } => {
-            tracing::warn!(page = launch.label, %backend, "an engine was ended because it did not give a call up");
+        FromPage::EngineReset { backend, reason } => {
+            tracing::warn!(page = launch.label, %backend, reason, "an engine was ended and is started anew");
         }
         FromPage::EngineLost { backend, reason } => {
             return Some(PageEnd::EngineLost { reason: format!("{backend}: {reason}") });

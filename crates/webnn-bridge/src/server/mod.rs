@@ -24,7 +24,7 @@ use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::config::BridgeConfig;
 use crate::store::ModelStore;
-pub(crate) use registry::{LaunchGuard, Registry};
+pub(crate) use registry::{LaunchGuard, Pages, Registry};
 
 /// What every handler sees.
 #[derive(Debug)]
@@ -52,9 +52,10 @@ pub(crate) async fn serve(
     stop: CancellationToken,
     tasks: TaskTracker,
 ) -> std::io::Result<(Arc<ServerState>, SocketAddr)> {
+    let public = config.public_origin.as_deref().map(normal_origin).transpose()?;
     let listener = TcpListener::bind(config.listen).await?;
     let address = listener.local_addr()?;
-    let origin = config.public_origin.clone().unwrap_or_else(|| format!("http://{address}"));
+    let origin = public.unwrap_or_else(|| format!("http://{address}"));
     let state = Arc::new(ServerState {
         config,
         origin,
@@ -77,6 +78,19 @@ pub(crate) async fn serve(
         }
     });
     Ok((state, address))
+}
+
+/// An origin as browsers write it: without a final slash, and without a port that goes without saying.
+fn normal_origin(origin: &str) -> std::io::Result<String> {
+    let bad = |why: &dyn std::fmt::Display| {
+        let message = format!("the public origin {origin:?} is not an http(s) origin: {why}");
+        std::io::Error::new(std::io::ErrorKind::InvalidInput, message)
+    };
+    let url = url::Url::parse(origin).map_err(|error| bad(&error))?;
+    if !matches!(url.scheme(), "http" | "https") || url.path() != "/" || url.query().is_some() {
+        return Err(bad(&"it has another scheme, or more than a host and a port"));
+    }
+    Ok(url.origin().ascii_serialization())
 }
 
 fn router(state: Arc<ServerState>) -> Router {

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use dashmap::DashMap;
 use parking_lot::Mutex;
 use rand::RngExt as _;
-use tokio::sync::mpsc;
+use tokio::sync::watch;
 
 use crate::launch::LaunchSpec;
 use crate::link::{Page, PageEnd, PageState};
 
-/// Pages of one launch that may wait to be taken over. Each newer page ends the one before it, so one place would do;
-/// the second lets a reload be announced while its predecessor is still being taken.
-const PAGES: usize = 2;
+/// The newest page of a launch that is ready, or why the launch can have none. Each newer page ends the one before it, so
+/// only the newest is worth taking, and a page that nobody takes holds nothing up.
+pub(crate) type Pages = watch::Receiver<Option<Result<Page, PageEnd>>>;
 
 /// One launched browser, as its pages find it when they connect.
 #[derive(Debug)]
@@ -23,7 +23,14 @@ pub(crate) struct Launch {
     pub(crate) version: Mutex<String>,
     /// The page that is connected now.
     pub(crate) current: Mutex<Option<Arc<PageState>>>,
-    pub(crate) ready: mpsc::Sender<Result<Page, PageEnd>>,
+    pub(crate) ready: watch::Sender<Option<Result<Page, PageEnd>>>,
+}
+
+impl Launch {
+    /// Whether a page of this launch has said hello and not ended.
+    pub(crate) fn is_connected(&self) -> bool {
+        self.current.lock().as_ref().is_some_and(|page| page.end_cause().is_none())
+    }
 }
 
 pub(crate) type LaunchRef = Arc<Launch>;
@@ -36,12 +43,8 @@ pub(crate) struct Registry {
 
 impl Registry {
     /// Admits the pages of a new launch until the guard is dropped.
-    pub(crate) fn register(
-        &self,
-        label: String,
-        spec: LaunchSpec,
-    ) -> (LaunchGuard, mpsc::Receiver<Result<Page, PageEnd>>) {
-        let (ready, pages) = mpsc::channel(PAGES);
+    pub(crate) fn register(&self, label: String, spec: LaunchSpec) -> (LaunchGuard, Pages) {
+        let (ready, pages) = watch::channel(None);
         let launch =
             Arc::new(Launch { label, spec, version: Mutex::default(), current: Mutex::default(), ready });
         // 256 bits from the system's generator: nobody guesses it, so looking it up in a map leaks nothing of use.
