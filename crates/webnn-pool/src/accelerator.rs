@@ -9,13 +9,13 @@ use telemetry::Telemetry;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use vocab::{Backend, BrowserName};
-use webnn_bridge::{Admission, Bridge, BridgeConfig, LaunchSpec, LaunchedBrowser, Page, Verdict};
+use webnn_bridge::{Admission, Bridge, BridgeConfig, LaunchSpec, Page, Verdict};
 
 use crate::accelerated::AcceleratedModel;
 use crate::builder::AcceleratorBuilder;
 use crate::error::{BuildError, ModelError};
 use crate::model::{ModelSpec, ResolvedModel};
-use crate::supervise::supervise;
+use crate::supervise::{join, supervise};
 
 /// A browser that could not be launched while others could.
 #[derive(Debug)]
@@ -51,6 +51,7 @@ impl Accelerator {
         pool: PoolConfig,
         bridge: BridgeConfig,
         specs: Vec<LaunchSpec>,
+        missing: Vec<LaunchFailure>,
         tolerant: bool,
     ) -> Result<Self, BuildError> {
         let memory_budget_bytes = bridge.memory_budget_bytes;
@@ -58,7 +59,7 @@ impl Accelerator {
         let mut this = Self {
             pool,
             pages: Arc::default(),
-            failures: Vec::new(),
+            failures: missing,
             memory_budget_bytes,
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -104,12 +105,10 @@ impl Accelerator {
             return Err(BuildError::NoBackend { name, reasons: reasons(&verdicts) });
         }
         self.pages.lock().push(page.clone());
-        self.keep(browser, page);
+        // Joined here and not in the task, so that the caller's next request finds the worker.
+        let membership = join(&self.pool, &page);
+        self.tasks.spawn(supervise(self.pool.clone(), browser, (page, membership), self.stop.clone()));
         Ok(())
-    }
-
-    fn keep(&self, browser: LaunchedBrowser, page: Page) {
-        self.tasks.spawn(supervise(self.pool.clone(), browser, page, self.stop.clone()));
     }
 
     /// Reads a model and checks it. It is loaded on a worker by its first run, or by

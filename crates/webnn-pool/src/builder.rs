@@ -7,7 +7,7 @@ use provision::{Detection, Home, detect, find_runtime};
 use vocab::{Backend, BrowserName, DeviceKind};
 use webnn_bridge::{BridgeConfig, LaunchSpec};
 
-use crate::accelerator::Accelerator;
+use crate::accelerator::{Accelerator, LaunchFailure};
 use crate::error::BuildError;
 
 /// The browsers that are tried where none was asked for, best first: WebNN before the rest, then what starts fastest.
@@ -117,11 +117,9 @@ impl AcceleratorBuilder {
         // Detection runs programs with `--version` and waits for them.
         let must_have_one = specs.is_empty();
         let found = tokio::task::spawn_blocking(move || find_browsers(&home, browsers, must_have_one));
-        let (installed, missing) = found.await.map_err(|_| BuildError::TaskLost)??;
-        if let Some(first) = missing.into_iter().next()
-            && !tolerant
-        {
-            return Err(first);
+        let (installed, mut missing) = found.await.map_err(|_| BuildError::TaskLost)??;
+        if !tolerant && !missing.is_empty() {
+            return Err(missing.swap_remove(0).error);
         }
         let customised = installed.into_iter().map(|mut spec| {
             if let Some(backends) = &backends {
@@ -132,11 +130,11 @@ impl AcceleratorBuilder {
             spec
         });
         let specs: Vec<LaunchSpec> = customised.chain(specs).collect();
-        Accelerator::start(pool, bridge, specs, tolerant).await
+        Accelerator::start(pool, bridge, specs, missing, tolerant).await
     }
 }
 
-type Found = (Vec<LaunchSpec>, Vec<BuildError>);
+type Found = (Vec<LaunchSpec>, Vec<LaunchFailure>);
 
 /// Finds the browsers that were named, or, where none was, the first of the preferred ones.
 fn find_browsers(home: &Home, named: Vec<BrowserName>, must_have_one: bool) -> Result<Found, BuildError> {
@@ -154,20 +152,18 @@ fn find_browsers(home: &Home, named: Vec<BrowserName>, must_have_one: bool) -> R
     let mut found = Vec::new();
     let mut missing = Vec::new();
     for name in named {
-        match detect(home, name) {
-            Detection::Found(installed) => found.push(LaunchSpec::installed(installed)),
-            Detection::Missing { reason, hint } => {
-                missing.push(BuildError::BrowserMissing { name, reason: reason.to_string(), hint });
+        let (reason, hint) = match detect(home, name) {
+            Detection::Found(installed) => {
+                found.push(LaunchSpec::installed(installed));
+                continue;
             }
-            _ => missing.push(BuildError::BrowserMissing {
-                name,
-                reason: "its state is not known to this version".to_owned(),
-                hint: "run webnn-pool browsers".to_owned(),
-            }),
-        }
+            Detection::Missing { reason, hint } => (reason.to_string(), hint),
+            _ => ("its state is not known to this version".to_owned(), "run webnn-pool browsers".to_owned()),
+        };
+        missing.push(LaunchFailure { browser: name, error: BuildError::BrowserMissing { name, reason, hint } });
     }
     if found.is_empty() && must_have_one {
-        return Err(missing.into_iter().next().unwrap_or(BuildError::NoBrowser));
+        return Err(missing.into_iter().next().map_or(BuildError::NoBrowser, |missing| missing.error));
     }
     Ok((found, missing))
 }

@@ -2,15 +2,24 @@
 
 use std::sync::Arc;
 
-use pool_core::{LeaveCause, Pool};
+use pool_core::{LeaveCause, Membership, Pool};
 use tokio_util::sync::CancellationToken;
 use webnn_bridge::{LaunchedBrowser, Page, PageEnd};
 
-/// Keeps a browser's pages in the pool until `stop`, then closes the browser.
-pub(crate) async fn supervise(pool: Pool<Page>, browser: LaunchedBrowser, first: Page, stop: CancellationToken) {
-    let mut page = Some(first);
-    while let Some(current) = page.take() {
-        let membership = pool.join(worker_info(&current), Arc::new(current.clone()));
+/// Lets a page join the pool.
+pub(crate) fn join(pool: &Pool<Page>, page: &Page) -> Membership {
+    pool.join(worker_info(page), Arc::new(page.clone()))
+}
+
+/// Keeps a browser's pages in the pool until `stop`, then closes the browser. The first page has joined already.
+pub(crate) async fn supervise(
+    pool: Pool<Page>,
+    browser: LaunchedBrowser,
+    first: (Page, Membership),
+    stop: CancellationToken,
+) {
+    let mut present = Some(first);
+    while let Some((current, membership)) = present.take() {
         tokio::select! {
             end = current.ended() => {
                 tracing::warn!(worker = %membership.worker(), page = current.label(), %end, "a page left the pool");
@@ -25,7 +34,10 @@ pub(crate) async fn supervise(pool: Pool<Page>, browser: LaunchedBrowser, first:
             }
         }
         tokio::select! {
-            next = browser.next_page() => page = next,
+            next = browser.next_page() => present = next.map(|page| {
+                let membership = join(&pool, &page);
+                (page, membership)
+            }),
             () = stop.cancelled() => {}
         }
     }

@@ -18,8 +18,6 @@ const CANDIDATES: &[&str] = &["model.onnx", "onnx/model.onnx", "1/model.onnx"];
 /// What a Hugging Face `config.json` says that we use.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct HubConfig {
-    #[serde(rename = "_name_or_path")]
-    pub(super) name: Option<String>,
     pub(super) model_type: Option<String>,
     #[serde(default)]
     pub(super) architectures: Vec<String>,

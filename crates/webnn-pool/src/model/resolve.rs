@@ -66,7 +66,6 @@ async fn resolve(spec: ModelSpec, budget: u64) -> Result<Arc<Model>, ModelError>
         };
         let hub = place.as_ref().map(|place| HubConfig::beside(&place.described_in)).unwrap_or_default();
         let name = name
-            .or_else(|| hub.name.clone())
             .or_else(|| place.as_ref().map(|place| place.stem.clone()))
             .or(fallback_name)
             .unwrap_or_else(|| "model".to_owned());

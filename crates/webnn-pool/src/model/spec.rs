@@ -44,7 +44,7 @@ impl ModelSpec {
         Self::new(Source::Url { url, hash })
     }
 
-    /// The name in responses and reports. Default: `config.json`'s, else the directory's or file's.
+    /// The name in responses and reports. Default: the directory's or file's.
     #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
