@@ -1,6 +1,7 @@
 //! What the pool itself costs: from `submit` to the result with a worker that answers at once, and what a decision
 //! costs when many requests wait.
 
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,7 @@ use pool_core::core::{Action, Core, LeaseId, Submission};
 use pool_core::{Constraints, LoadReport, Model, Pool, PoolConfig, Request};
 use pool_core_testing::{FakeWorker, identity_model, info, vector};
 use telemetry::{Event, RejectReason, Telemetry};
-use vocab::DeviceKind;
+use vocab::{DeviceKind, RequestId};
 
 fn config() -> PoolConfig {
     let mut config = PoolConfig::default();
@@ -53,26 +54,51 @@ fn pool_roundtrip(c: &mut Criterion) {
     group.finish();
 }
 
-/// A core with one worker whose slots are taken, with this many requests of this many models waiting, and the leases.
-fn busy_core(waiting: u64, models: u64, now: Instant) -> (Core, Vec<LeaseId>) {
-    let mut core = Core::new(config()).expect("the configuration is valid");
-    core.join(now, info());
-    for n in 0..waiting {
-        let model = identity_model(&format!("bench {}", n % models));
-        core.submit(now, submission(&model)).expect("the queue has room");
-    }
-    let mut leases = Vec::new();
-    loop {
-        let actions = core.take_actions();
-        if actions.is_empty() {
-            return (core, leases);
+/// A core with one worker whose slots are taken.
+struct Busy {
+    core: Core,
+    /// The runs in flight, oldest first.
+    runs: VecDeque<(LeaseId, RequestId)>,
+    owners: HashMap<RequestId, Arc<Model>>,
+}
+
+impl Busy {
+    /// With this many requests of this many models waiting.
+    fn new(waiting: u64, models: u64, now: Instant) -> Self {
+        let mut core = Core::new(config()).expect("the configuration is valid");
+        core.join(now, info());
+        let mut busy = Self { core, runs: VecDeque::new(), owners: HashMap::new() };
+        for n in 0..waiting {
+            busy.submit(now, identity_model(&format!("bench {}", n % models)));
         }
-        for action in actions {
-            match action {
-                Action::Load { session, .. } => core.load_done(now, session, Ok(report())),
-                Action::Run { lease, .. } => leases.push(lease),
-                _ => {}
+        busy.obey(now);
+        busy
+    }
+
+    fn submit(&mut self, now: Instant, model: Arc<Model>) {
+        let request = self.core.submit(now, submission(&model)).expect("the queue has room");
+        self.owners.insert(request, model);
+    }
+
+    /// Does what the core asks for: loads and unloads succeed, runs stay in flight.
+    fn obey(&mut self, now: Instant) {
+        loop {
+            let actions = self.core.take_actions();
+            if actions.is_empty() {
+                return;
             }
+            for action in actions {
+                self.obey_one(now, action);
+            }
+        }
+    }
+
+    fn obey_one(&mut self, now: Instant, action: Action) {
+        match action {
+            Action::Load { session, .. } => self.core.load_done(now, session, Ok(report())),
+            Action::Unload { session, .. } => self.core.unload_done(now, session, Ok(())),
+            Action::Run { lease, request, .. } => self.runs.push_back((lease, request)),
+            _ => {}
         }
     }
 }
@@ -96,7 +122,7 @@ fn core_decision(c: &mut Criterion) {
     let now = start();
     for (waiting, models) in [(10, 1), (10_000, 1), (10_000, 10), (10_000, 100)] {
         let name = format!("{waiting}_waiting_{models}_models");
-        let (mut core, _) = busy_core(waiting, models, now);
+        let mut core = Busy::new(waiting, models, now).core;
         let model = identity_model("bench 0");
         group.bench_function(BenchmarkId::new("submit_and_cancel", &name), |b| {
             b.iter(|| {
@@ -107,22 +133,21 @@ fn core_decision(c: &mut Criterion) {
         });
         group.bench_function(BenchmarkId::new("complete_and_dispatch_next", &name), |b| {
             b.iter_custom(|iterations| {
-                let (mut core, mut leases) = busy_core(waiting, models, now);
+                let mut busy = Busy::new(waiting, models, now);
                 let mut spent = Duration::ZERO;
                 for _ in 0..iterations {
-                    let lease = leases.remove(0);
+                    let (lease, request) = busy.runs.pop_front().expect("the slots are taken");
                     let began = start();
-                    core.run_done(now, lease, Ok(1.0));
-                    let actions = core.take_actions();
+                    busy.core.run_done(now, lease, Ok(1.0));
+                    let actions = busy.core.take_actions();
                     spent += began.elapsed();
-                    leases.extend(actions.into_iter().filter_map(|action| match action {
-                        Action::Run { lease, .. } => Some(lease),
-                        _ => None,
-                    }));
-                    // The queue stays as long as it is.
-                    let model = identity_model("bench 0");
-                    core.submit(now, submission(&model)).expect("the queue has room");
-                    drop(core.take_actions());
+                    for action in actions {
+                        busy.obey_one(now, action);
+                    }
+                    // The queue stays as it is.
+                    let model = busy.owners.remove(&request).expect("it was submitted here");
+                    busy.submit(now, model);
+                    busy.obey(now);
                 }
                 spent
             });

@@ -280,3 +280,23 @@ fn an_unload_that_fails_takes_the_worker_out() {
     sim.settle_all();
     assert!(sim.ended[&request].is_ok());
 }
+
+#[test]
+fn who_waited_for_a_worker_that_left_is_served_by_the_next_best() {
+    let mut sim = Sim::new(PoolConfig::default());
+    let webnn = sim.join(WorkerInfo { slots: 1, ..info_of(BrowserName::Chromium, &[Backend::WebNn]) });
+    let wasm = sim.join(info_of(BrowserName::Chromium, &[Backend::Wasm]));
+    let prefers = Constraints { backends: vec![Backend::WebNn, Backend::Wasm], ..Constraints::default() };
+    for model in [identity_model("a"), identity_model("b")] {
+        sim.accept(submission(&model, prefers.clone()));
+        let session = *sim.loading.keys().next().expect("it is being loaded");
+        sim.load_ok(session, 1.0);
+    }
+    let waiting = *sim.open.last().expect("the second one waits for the slot");
+    assert!(sim.sent.iter().all(|sent| sent.0 != waiting));
+    let now = sim.now;
+    sim.leave(webnn, LeaveCause::Retired);
+    sim.settle_all();
+    assert_eq!(sim.sent.iter().find(|sent| sent.0 == waiting), Some(&(waiting, wasm)));
+    assert_eq!(sim.now, now, "at once");
+}

@@ -186,6 +186,33 @@ fn a_model_in_use_stays_and_two_that_do_not_fit_take_turns() {
 }
 
 #[test]
+fn a_flood_of_one_model_does_not_keep_another_out() {
+    let mut sim = sim();
+    sim.join(small(1_000));
+    let (flood, other) = (identity_model("a"), identity_model("b"));
+    for _ in 0..10 {
+        sim.accept(submission(&flood, any()));
+    }
+    sim.settle_all();
+    let mut waits = Vec::new();
+    for _ in 0..5 {
+        let began = sim.now;
+        let request = sim.accept(submission(&other, any()));
+        while sim.open.contains(&request) {
+            // The flood never ends.
+            while sim.open.len() < 20 {
+                sim.accept(submission(&flood, any()));
+            }
+            sim.settle();
+            sim.advance(Duration::from_millis(10));
+        }
+        waits.push((sim.now - began).as_millis());
+        assert!(waits.iter().all(|&wait| wait < 5_000), "{waits:?}");
+    }
+    assert!(sim.ended.values().all(Result::is_ok));
+}
+
+#[test]
 fn static_shapes_have_a_session_each() {
     let mut sim = sim();
     sim.join(info_of(BrowserName::ChromiumHeadlessShell, &[Backend::WebNn]));

@@ -29,12 +29,6 @@ const MODELS: usize = 16;
 /// How soon a model that found no room is looked at again, at the earliest.
 const SOON: Duration = Duration::from_millis(100);
 
-/// What a worker does next.
-enum Next {
-    Run(RequestId, SessionId),
-    Load(RequestId, LoadCandidate),
-}
-
 /// Whether to load a model for a request.
 enum LoadChoice {
     Start(LoadCandidate),
@@ -107,40 +101,60 @@ impl Core {
 
     /// Gives a worker whatever it can do now.
     pub(super) fn pump(&mut self, now: Instant, worker: WorkerId) {
+        self.pump_runs(now, worker);
+        self.pump_loads(now, worker);
+    }
+
+    /// Like [`pump`](Self::pump) when all that changed is that a run has ended: as long as its session has work, and
+    /// the worker no room to spare, there is nothing new to be loaded.
+    pub(super) fn pump_after_run(&mut self, now: Instant, worker: WorkerId, session: SessionId) {
+        self.pump_runs(now, worker);
+        let unused = self
+            .sessions
+            .get(&session)
+            .is_none_or(|session| session.leases == 0 && self.wanted(session).is_none());
+        if unused || self.workers.get(&worker).is_some_and(Worker::has_free_slot) {
+            self.pump_loads(now, worker);
+        }
+    }
+
+    fn pump_runs(&mut self, now: Instant, worker: WorkerId) {
+        while let Some((request, session)) = self.next_run(worker) {
+            self.dispatch(now, request, session);
+        }
+    }
+
+    fn pump_loads(&mut self, now: Instant, worker: WorkerId) {
         loop {
             let mut patience = Vec::new();
-            let next = self.next_for(now, worker, &mut patience);
+            let next = self.next_load(now, worker, &mut patience);
             for (model, after) in patience {
                 self.be_patient(now, model, after);
             }
-            match next {
-                Some(Next::Run(request, session)) => self.dispatch(now, request, session),
-                // A load that did not begin would be found again and again.
-                Some(Next::Load(request, choice)) if self.start_load(now, request, choice) => {}
-                Some(Next::Load(..)) | None => return,
+            // A load that did not begin would be found again and again.
+            if !next.is_some_and(|(request, choice)| self.start_load(now, request, choice)) {
+                return;
             }
         }
     }
 
-    fn next_for(
-        &self,
-        now: Instant,
-        id: WorkerId,
-        patience: &mut Vec<(ModelHash, Duration)>,
-    ) -> Option<Next> {
+    /// The request whose turn it is among those that a worker's sessions can run.
+    fn next_run(&self, id: WorkerId) -> Option<(RequestId, SessionId)> {
         let worker = self.workers.get(&id)?;
-        let mut models = MODELS;
+        let has_slot = worker.has_free_slot();
+        if !has_slot && !self.queue.has_preloads() {
+            return None;
+        }
         for (_, level) in self.queue.levels() {
-            for (model, flow) in level.in_turn() {
-                let mut run: Option<(RequestId, SessionId)> = None;
+            for (model, flow) in level.in_turn_among(worker.sessions.keys().copied()) {
+                let mut first: Option<(RequestId, SessionId)> = None;
                 for (needs, group) in flow.groups() {
                     let Some(bytes) = self.bytes_of(group.oldest()) else { continue };
-                    if !fits(needs, worker, bytes) || !(needs.preload || worker.has_free_slot()) {
+                    if !fits(needs, worker, bytes) || !(needs.preload || has_slot) {
                         continue;
                     }
                     let usable = self.usable(needs, bytes);
-                    for id in worker.sessions_of(model) {
-                        let Some(session) = self.sessions.get(&id) else { continue };
+                    for session in worker.sessions_of(model).filter_map(|id| self.sessions.get(&id)) {
                         if session.phase != SessionPhase::Ready || !session.suits(needs, usable) {
                             continue;
                         }
@@ -149,26 +163,38 @@ impl Core {
                             None => group.oldest(),
                         };
                         if let Some(head) = head
-                            && run.is_none_or(|(first, _)| head < first)
+                            && first.is_none_or(|(first, _)| head < first)
                         {
-                            run = Some((head, id));
+                            first = Some((head, session.id));
                         }
                     }
                 }
-                if let Some((request, session)) = run {
-                    return Some(Next::Run(request, session));
+                if first.is_some() {
+                    return first;
                 }
-                if worker.loading >= self.config.loads_per_worker || models == 0 {
-                    continue;
-                }
-                models -= 1;
-                for (_, group) in flow.groups() {
-                    for (head, _) in group.heads().take(SHAPES) {
-                        match self.load_choice(now, head, Some(id)) {
-                            LoadChoice::Start(choice) => return Some(Next::Load(head, choice)),
-                            LoadChoice::Later(after) => patience.push((model, after)),
-                            LoadChoice::No => {}
-                        }
+            }
+        }
+        None
+    }
+
+    /// The request whose turn it is among those for which a worker should load a model.
+    fn next_load(
+        &self,
+        now: Instant,
+        id: WorkerId,
+        patience: &mut Vec<(ModelHash, Duration)>,
+    ) -> Option<(RequestId, LoadCandidate)> {
+        if self.workers.get(&id)?.loading >= self.config.loads_per_worker {
+            return None;
+        }
+        let flows = self.queue.levels().flat_map(|(_, level)| level.in_turn());
+        for (model, flow) in flows.take(MODELS) {
+            for (_, group) in flow.groups() {
+                for (head, _) in group.heads().take(SHAPES) {
+                    match self.load_choice(now, head, Some(id)) {
+                        LoadChoice::Start(choice) => return Some((head, choice)),
+                        LoadChoice::Later(after) => patience.push((model, after)),
+                        LoadChoice::No => {}
                     }
                 }
             }

@@ -64,7 +64,7 @@ impl Core {
             self.lose_worker(now, lease.worker, LeaveCause::Vanished, error);
         }
         self.fail_all(now, failed, true);
-        self.pump(now, lease.worker);
+        self.pump_after_run(now, lease.worker, lease.session);
         if let Some(model) = model {
             self.spread(now, model);
         }

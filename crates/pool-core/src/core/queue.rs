@@ -5,7 +5,7 @@
 //! the order of arrival, also for a request that comes back to be tried again.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use tensor::Bindings;
@@ -29,12 +29,14 @@ pub(crate) struct LaneKey {
 pub(crate) struct Queue {
     levels: BTreeMap<Reverse<u8>, Level>,
     len: usize,
+    /// How many of them are preloads, which need no slot.
+    preloads: usize,
 }
 
 /// The requests of one priority.
 #[derive(Debug, Default)]
 pub(crate) struct Level {
-    flows: BTreeMap<ModelHash, Flow>,
+    flows: HashMap<ModelHash, Flow>,
     /// Who is next: the flow that has had the least time, by its share.
     order: BTreeSet<(u64, ModelHash)>,
     /// The virtual time of this level: the start tag of the flow that was served last.
@@ -125,11 +127,22 @@ impl Level {
     pub(crate) fn in_turn(&self) -> impl Iterator<Item = (ModelHash, &Flow)> {
         self.order.iter().filter_map(|&(_, model)| Some((model, self.flows.get(&model)?)))
     }
+
+    /// Like [`in_turn`](Self::in_turn), among these models alone: costs by their number, not by that of the flows.
+    pub(crate) fn in_turn_among(&self, models: impl Iterator<Item = ModelHash>) -> Vec<(ModelHash, &Flow)> {
+        let mut flows: Vec<_> = models.filter_map(|model| Some((model, self.flows.get(&model)?))).collect();
+        flows.sort_unstable_by_key(|&(model, flow)| (flow.start, model));
+        flows
+    }
 }
 
 impl Queue {
     pub(crate) fn len(&self) -> usize {
         self.len
+    }
+
+    pub(crate) fn has_preloads(&self) -> bool {
+        self.preloads > 0
     }
 
     /// The levels, most urgent first.
@@ -160,6 +173,7 @@ impl Queue {
         if let Some(group) = flow.groups.get_mut(&lane.needs) {
             group.insert(&lane.dims, request);
             self.len += 1;
+            self.preloads += usize::from(lane.needs.preload);
         }
     }
 
@@ -183,6 +197,7 @@ impl Queue {
             return false;
         }
         self.len -= 1;
+        self.preloads -= usize::from(lane.needs.preload);
         if group.lanes.is_empty() {
             flow.groups.remove(&lane.needs);
         }
