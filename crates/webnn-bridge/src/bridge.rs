@@ -185,6 +185,14 @@ impl LaunchedBrowser {
         &self.label
     }
 
+    /// Opens `url` in a further tab of the browser. The worker page stays open and goes on serving.
+    ///
+    /// # Errors
+    /// [`LaunchError`] if the driver refuses.
+    pub async fn open_tab(&self, url: &str) -> Result<(), LaunchError> {
+        self.browser.open_tab(url).await
+    }
+
     /// The driver's process id, where the driver is a process of ours. It leads a process group.
     #[must_use]
     pub fn driver_id(&self) -> Option<u32> {

@@ -114,6 +114,24 @@ impl RunningBrowser {
             .map_err(|source| LaunchError::Session { browser, source: Box::new(source) })
     }
 
+    /// Opens `url` in a new tab, beside the one that is open.
+    pub(crate) async fn open_tab(&self, url: &str) -> Result<(), LaunchError> {
+        let browser = self.name;
+        let Some(session) = &self.session else { return Err(LaunchError::ShuttingDown) };
+        let opened = async {
+            let first = session.window().await?;
+            let tab = session.new_tab().await?;
+            session.switch_to_window(tab).await?;
+            session.goto(url).await?;
+            // Commands go to the worker page again.
+            session.switch_to_window(first).await
+        };
+        tokio::time::timeout(SESSION_START, opened)
+            .await
+            .map_err(|_| LaunchError::TimedOut { browser, phase: "opening a tab", waited: SESSION_START })?
+            .map_err(|source| LaunchError::Session { browser, source: Box::new(source) })
+    }
+
     /// Whether the driver process has ended by itself.
     pub(crate) fn driver_ended(&self) -> bool {
         self.driver.lock().as_mut().is_some_and(|driver| !matches!(driver.try_wait(), Ok(None)))
