@@ -54,7 +54,8 @@ pub(crate) async fn run<L: WorkerLink>(
     lease: LeaseId,
     arguments: RunCall,
 ) {
-    call(pool, gone, link.run(arguments), |pool, result| pool.run_done(lease, result)).await;
+    let request = arguments.request;
+    call(pool, gone, link.run(arguments), |pool, result| pool.run_done(lease, request, result)).await;
 }
 
 pub(crate) async fn load<L: WorkerLink>(

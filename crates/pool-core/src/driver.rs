@@ -63,6 +63,9 @@ pub(crate) struct Inner<L> {
     stopped: CancellationToken,
 }
 
+/// The outputs of the run that has just ended, with the request that they belong to.
+type Outputs = Option<(RequestId, Vec<NamedTensor>)>;
+
 /// What is left to do once the lock is released.
 enum Deed<L> {
     Emit(Event),
@@ -104,11 +107,7 @@ impl<L: WorkerLink> Inner<L> {
     }
 
     /// Lets `decide` change the state, and carries out what the core then asks for.
-    fn with<R>(
-        self: &Arc<Self>,
-        outputs: Option<Vec<NamedTensor>>,
-        decide: impl FnOnce(&mut State<L>, Instant) -> R,
-    ) -> R {
+    fn with<R>(self: &Arc<Self>, outputs: Outputs, decide: impl FnOnce(&mut State<L>, Instant) -> R) -> R {
         let mut state = self.state.lock();
         // The time is taken under the lock, so that the core never sees it run backwards.
         let now = now();
@@ -254,9 +253,14 @@ impl<L: WorkerLink> Inner<L> {
         }
     }
 
-    pub(crate) fn run_done(self: &Arc<Self>, lease: LeaseId, result: Result<RunReply, LinkError>) {
+    pub(crate) fn run_done(
+        self: &Arc<Self>,
+        lease: LeaseId,
+        request: RequestId,
+        result: Result<RunReply, LinkError>,
+    ) {
         let (outputs, result) = match result {
-            Ok(RunReply { outputs, in_page_ms }) => (Some(outputs), Ok(in_page_ms)),
+            Ok(RunReply { outputs, in_page_ms }) => (Some((request, outputs)), Ok(in_page_ms)),
             Err(error) => (None, Err(error)),
         };
         self.with(outputs, |state, now| {
@@ -292,9 +296,9 @@ impl<L: WorkerLink> Leave for Inner<L> {
 }
 
 impl<L: WorkerLink> State<L> {
-    /// Turns the core's actions into deeds that need the lock no more. `outputs` are those of the run that has just
-    /// ended; they go to the request that the core completes on account of it.
-    fn translate(&mut self, mut outputs: Option<Vec<NamedTensor>>) -> Vec<Deed<L>> {
+    /// Turns the core's actions into deeds that need the lock no more. The outputs of the run that has just ended go
+    /// to its own request, where the core completes it, and to nobody else.
+    fn translate(&mut self, mut outputs: Outputs) -> Vec<Deed<L>> {
         let actions = self.core.take_actions();
         let mut deeds = Vec::with_capacity(actions.len());
         for action in actions {
@@ -303,18 +307,14 @@ impl<L: WorkerLink> State<L> {
         deeds
     }
 
-    fn translate_one(&mut self, action: Action, outputs: &mut Option<Vec<NamedTensor>>) -> Option<Deed<L>> {
+    fn translate_one(&mut self, action: Action, outputs: &mut Outputs) -> Option<Deed<L>> {
         let deed = match action {
             Action::Emit(event) => Deed::Emit(event),
             Action::Finish { request, result } => {
                 let waiter = self.waiters.remove(&request)?;
-                Deed::Answer(
-                    waiter,
-                    result.map(|report: RunReport| Completed {
-                        outputs: outputs.take().unwrap_or_default(),
-                        report,
-                    }),
-                )
+                let own = outputs.take_if(|(owner, _)| *owner == request).map(|(_, outputs)| outputs);
+                let outputs = own.unwrap_or_default();
+                Deed::Answer(waiter, result.map(|report: RunReport| Completed { outputs, report }))
             }
             Action::CancelRun { lease } => Deed::Cancel(self.runs.get(&lease)?.clone()),
             Action::CancelLoad { session } => Deed::Cancel(self.loads.get(&session)?.clone()),

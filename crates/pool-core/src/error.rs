@@ -110,8 +110,8 @@ pub enum RunError {
     /// The caller took it back.
     #[error("the request was cancelled")]
     Cancelled,
-    /// Its workers were lost, as often as it may be tried.
-    #[error("{attempts} workers were lost on the request")]
+    /// Its workers were lost, or did not answer, as often as it may be tried.
+    #[error("no worker stayed to answer in {attempts} attempts")]
     WorkersLost {
         /// How often it was tried.
         attempts: u32,

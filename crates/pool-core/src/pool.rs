@@ -45,7 +45,7 @@ impl<L: WorkerLink> std::fmt::Debug for Pool<L> {
 }
 
 /// Everything that a pool holds, counted. After [`Pool::shutdown`] all of it is zero.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct PoolStats {
     /// Workers, sessions, requests and leases.

@@ -14,8 +14,8 @@ pub struct Constraints {
     /// The backends to use, in order of preference: the first one counts that any worker of the pool offers, also
     /// where its workers are busy. Empty (the default): any, in the order of each worker's own list.
     pub backends: Vec<Backend>,
-    /// Whether the next backend may be used when one turns out unable to take the model. Default: no, so that a
-    /// result never comes from another backend than the preferred one without having been asked for.
+    /// Whether the next backend may be used when one turns out unable to take the model. Default: no. Where no
+    /// backends are listed, any other one counts as allowed.
     pub fallback: bool,
     /// The browsers to use. Empty (the default): any.
     pub browsers: Vec<BrowserName>,
@@ -80,7 +80,7 @@ pub struct Completed {
 }
 
 /// Where and how a result was computed. Times are milliseconds.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
 #[non_exhaustive]
 pub struct RunReport {
     /// The request.

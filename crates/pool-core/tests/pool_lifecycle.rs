@@ -209,6 +209,32 @@ async fn a_report_tells_where_the_time_went() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_the_pool_holds_is_json() {
+    let pool = pool(|_| ());
+    let _member = pool.join(info(), Arc::new(FakeWorker::new()));
+    let report = pool.run(request("a", 1.0)).await.expect("it is answered").report;
+    let stats = serde_json::to_value(pool.stats()).expect("it serialises");
+    assert_eq!(stats["core"]["workers"][0]["browser"], "chromium");
+    assert_eq!(stats["core"]["workers"][0]["sessions"][0]["phase"], "ready");
+    let report = serde_json::to_value(report).expect("it serialises");
+    assert_eq!((&report["backend"], &report["attempts"]), (&"wasm".into(), &1.into()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_panics_or_lies_about_its_slots_harms_nobody() {
+    let pool = pool(|_| ());
+    let worker = FakeWorker::new();
+    worker.script_run([Step::Panic]);
+    let first = pool.join(WorkerInfo { slots: 0, ..info() }, Arc::new(worker));
+    let second = pool.join(info(), Arc::new(FakeWorker::new()));
+    for _ in 0..3 {
+        pool.run(request("a", 1.0)).await.expect("it is answered");
+    }
+    assert!(first.is_closed() && !second.is_closed());
+    assert_eq!(first.closed().await, LeaveCause::Vanished);
+}
+
+#[tokio::test(start_paused = true)]
 async fn bad_requests_never_reach_a_worker() {
     let pool = pool(|_| ());
     let worker = FakeWorker::new();

@@ -11,7 +11,8 @@ use super::needs::{BackendSet, Needs};
 use crate::Model;
 
 /// What a session is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum SessionPhase {
     /// It waits until enough of its worker's memory is free.

@@ -9,7 +9,7 @@ use super::requests::LeaseState;
 use super::sessions::SessionPhase;
 
 /// Everything that the core holds, counted.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct CoreStats {
     /// The workers, in the order in which they joined.
@@ -29,7 +29,7 @@ pub struct CoreStats {
 }
 
 /// One worker.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct WorkerStats {
     /// The worker.
@@ -51,7 +51,7 @@ pub struct WorkerStats {
 }
 
 /// One session.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct SessionStats {
     /// The session.
