@@ -59,6 +59,7 @@ export function usableThreads(wanted) {
  */
 export async function importRuntime(backend, base, threads) {
   watchMemory();
+  tapConsole();
   const ort = await import(`${base}${BUILDS[backend]}`);
   ort.env.wasm.wasmPaths = base;
   ort.env.wasm.numThreads = threads;
@@ -112,28 +113,44 @@ export async function createSession(ort, backend, device, model, options) {
   return { session, placement };
 }
 
-/** Collects what is printed to the console, until `stop` gives the console back. */
-function captureConsole() {
-  const names = /** @type {const} */ (['log', 'info', 'warn', 'error', 'debug']);
-  const saved = names.map((name) => console[name]);
-  /** @type {string[]} */
-  const lines = [];
-  for (const name of names) {
+/** The lines that are being collected, while a session is created. @type {string[]|null} */
+let collected = null;
+
+let tapped = false;
+
+/**
+ * Puts itself between the runtime and the console, for good: the runtime binds the console's functions once, when its
+ * first session is created, so what replaced them only for a while would hear of that session and of no other.
+ */
+function tapConsole() {
+  // A page whose engines share a thread imports the runtime once for each of them.
+  if (tapped) return;
+  tapped = true;
+  for (const name of /** @type {const} */ (['log', 'info', 'warn', 'error', 'debug'])) {
+    const native = console[name].bind(console);
     console[name] = (/** @type {unknown[]} */ ...args) => {
       const line = args.join(' ');
-      if (lines.length < 4096 && INTERESTING.test(line)) lines.push(line);
+      if (collected && collected.length < 4096 && INTERESTING.test(line)) collected.push(line);
+      // Sessions are told to log all that they do, because placement is a part of it; nobody reads the rest.
+      if (!CHATTER.test(line)) native(...args);
     };
   }
+}
+
+/** Collects what the runtime prints, until `stop`. One session is created at a time. */
+function captureConsole() {
+  /** @type {string[]} */
+  const lines = [];
+  collected = lines;
   return {
     stop() {
-      names.forEach((name, i) => {
-        console[name] = saved[i];
-      });
+      collected = null;
       return lines;
     },
   };
 }
 
+const CHATTER = /\[[VIW]:onnxruntime/;
 const INTERESTING = /placed on|supported by WebNN|\[E:|\[F:|abort/i;
 const PLACED = /(?:All nodes|Node\(s\)) placed on \[(\w+)\]\.\s*Number of nodes: (\d+)/;
 const COMPILED = /number of nodes supported by WebNN: (\d+)/;
