@@ -42,3 +42,8 @@ pub use respond::response;
 
 pub use pool_core::{Completed, PoolConfig, RunError, RunReport};
 pub use webnn_bridge::{Admission, BridgeConfig, BrowserSource, LaunchSpec, Page, PageEnd, Verdict};
+
+/// The README's example is compiled with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
