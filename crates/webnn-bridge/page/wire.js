@@ -92,13 +92,32 @@ export function encodedLength(meta, tensors = []) {
   return HEADER_BYTES + JSON.stringify(meta).length + payload;
 }
 
+/** The buffer that frames are written into; see `encode`. */
+let scratch = new ArrayBuffer(64 * 1024);
+
+/** A scratch buffer above this size is not kept after the frame that needed it. */
+const SCRATCH_KEPT = 32 * 1024 * 1024;
+
 /**
- * Writes a frame into one buffer of its exact size.
+ * A buffer of at least `bytes` bytes, whatever stands in it.
+ * @param {number} bytes
+ */
+function scratchOf(bytes) {
+  if (scratch.byteLength < bytes || scratch.byteLength > SCRATCH_KEPT) {
+    scratch = new ArrayBuffer(Math.max(bytes, 64 * 1024));
+  }
+  return scratch;
+}
+
+/**
+ * Writes a frame. It lies in a buffer that the next frame is written into too, so it must be sent at once, which
+ * `WebSocket.send` does: it takes its bytes before it returns. A fresh buffer for each frame would have to be allocated
+ * and cleared, which for a large tensor takes longer than writing it.
  * @param {number} kind
  * @param {number} id
  * @param {any} meta
  * @param {WireTensor[]} [tensors]
- * @returns {ArrayBuffer}
+ * @returns {Uint8Array}
  */
 export function encode(kind, id, meta, tensors = []) {
   const metaBytes = utf8.encode(JSON.stringify(meta));
@@ -111,9 +130,11 @@ export function encode(kind, id, meta, tensors = []) {
   });
   const table = HEADER_BYTES + padded(metaBytes.length);
   const total = table + tableBytes + payloadBytes;
-  const buffer = new ArrayBuffer(total);
-  const bytes = new Uint8Array(buffer);
-  const view = new DataView(buffer);
+  const buffer = scratchOf(total);
+  const bytes = new Uint8Array(buffer, 0, total);
+  const view = new DataView(buffer, 0, total);
+  // The table's reserved bytes and all padding are zero on the wire.
+  bytes.fill(0, 0, table + tableBytes);
   view.setUint32(0, MAGIC, true);
   view.setUint16(4, kind, true);
   view.setUint16(6, tensors.length, true);
@@ -138,9 +159,11 @@ export function encode(kind, id, meta, tensors = []) {
     bytes.set(names[i], at);
     at += padded(names[i].length);
     bytes.set(tensor.bytes, payload);
+    const end = payload + tensor.bytes.byteLength;
     payload += padded(tensor.bytes.byteLength);
+    bytes.fill(0, end, payload);
   });
-  return buffer;
+  return bytes;
 }
 
 /**
