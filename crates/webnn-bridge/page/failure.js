@@ -11,10 +11,10 @@ import { PageError } from './protocol.js';
  */
 const FAILURES = [
   [/device (?:is |was )?lost|context (?:is |was )?lost|DXGI_ERROR|GPUDevice.*lost/i, 'device_lost'],
-  [/out of memory|bad_?alloc|failed to allocate|cannot allocate|Array buffer allocation failed|could not allocate|memory access out of bounds|Cannot enlarge memory|Aborted\(OOM/i, 'out_of_memory'],
+  [/out of memory|bad_?alloc|failed to allocate|cannot allocate|Array buffer allocation failed|could not allocate|memory access out of bounds|Cannot enlarge memory|Aborted\(OOM|Tensor shape is too large/i, 'out_of_memory'],
+  [/unsupported (?:onnx )?(?:data ?type|element type|tensor type)|type .* is not supported|data type .* not supported|Unsupported type|is not currently registered or supported/i, 'unsupported_dtype'],
   [/No opset import for domain|is not a registered function\/op|No Op registered|Could not find an implementation|is under development|ERROR_CODE: 9,/i, 'unsupported_operator'],
-  [/unsupported (?:onnx )?(?:data ?type|element type|tensor type)|type .* is not supported|data type .* not supported|Unsupported type|NumericTensorTypeToProto/i, 'unsupported_dtype'],
-  [/input '.*' is missing|Unexpected input|Got invalid dimensions|Invalid rank for input|Missing Input|invalid input name|feed.*not|Invalid Feed Input/i, 'invalid_input'],
+  [/input '.*' is missing|invalid input '|Unexpected input|Got invalid dimensions|Invalid rank for input|Missing Input|invalid input name|Invalid Feed Input|while running .*(?:mismatch|incompatible|cannot be reshaped|out of (?:data )?bounds|broadcast)/is, 'invalid_input'],
   [/protobuf parsing failed|ModelProto does not have a graph|INVALID_PROTOBUF|INVALID_GRAPH|Load model .*failed|invalid model|ShapeInferenceError|TypeInferenceError|Unsupported model IR|external data|deserialize tensor/i, 'invalid_model'],
 ];
 
@@ -38,6 +38,9 @@ export function classify(error, phase, log = []) {
   // A C++ exception that nobody translated arrives as a bare number, the address of the exception object.
   if (/^(?:Error: )?\d+$/.test(message)) return new PageError('out_of_memory', `the runtime threw a bare exception (${message}), as it does when an allocation fails`);
   if (error instanceof RangeError) return new PageError('out_of_memory', message);
+  if (/Failed to parse value/.test(message)) {
+    return new PageError('invalid_model', `${shorten(message)} (all that the runtime says of a place or a length of external data that it cannot address)`);
+  }
   const found = FAILURES.find(([pattern]) => pattern.test(whole))?.[1];
   const code = Number(/ERROR_CODE: (\d+)/.exec(message)?.[1]);
   return new PageError(found ?? CODES[phase][code] ?? 'internal', shorten(message));

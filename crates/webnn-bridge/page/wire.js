@@ -117,7 +117,7 @@ function scratchOf(bytes) {
  * @param {number} id
  * @param {any} meta
  * @param {WireTensor[]} [tensors]
- * @returns {Uint8Array}
+ * @returns {Uint8Array<ArrayBuffer>}
  */
 export function encode(kind, id, meta, tensors = []) {
   const metaBytes = utf8.encode(JSON.stringify(meta));
@@ -186,7 +186,7 @@ export function decodeStrings(bytes) {
 /**
  * The inverse of `decodeStrings`.
  * @param {readonly string[]} strings
- * @returns {Uint8Array}
+ * @returns {Uint8Array<ArrayBuffer>}
  */
 export function encodeStrings(strings) {
   const parts = strings.map((string) => utf8.encode(string));

@@ -96,7 +96,9 @@ pub struct Verdict {
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(crate) enum FromPage {
     Hello(Hello),
-    Pong,
+    Pong {
+        n: u64,
+    },
     Engine {
         backend: Backend,
         #[serde(flatten)]

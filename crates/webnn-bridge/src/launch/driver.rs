@@ -156,7 +156,10 @@ impl RunningBrowser {
 
     /// Closes the browser, ends the driver and deletes the profile.
     pub(crate) async fn end(&self) {
-        if let Some(session) = &self.session
+        if self.driver_ended() {
+            // Nobody is there to be asked, and the client would go on trying.
+            let _ = self.session.clone().map(WebDriver::leak);
+        } else if let Some(session) = &self.session
             && !matches!(tokio::time::timeout(SESSION_END, session.clone().quit()).await, Ok(Ok(())))
         {
             // The browser or its driver no longer answers; killing the group below ends both.

@@ -4,6 +4,7 @@ mod call;
 mod end;
 mod engine;
 mod page;
+mod ping;
 mod worker_link;
 
 pub use end::PageEnd;

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use dashmap::DashMap;
 use parking_lot::Mutex;
@@ -13,6 +14,7 @@ use vocab::{Backend, BrowserName, DeviceKind, FailureKind, SessionId};
 
 use super::end::{EndSignal, PageEnd};
 use super::engine::Engine;
+use super::ping::Pings;
 use crate::config::BridgeLimits;
 use crate::protocol::{Admission, Hello, ToPage, Verdict};
 use crate::store::ModelStore;
@@ -39,6 +41,7 @@ pub(crate) struct PageState {
     engines_changed: watch::Sender<u64>,
     pub(super) sessions: DashMap<SessionId, Backend>,
     next_call: AtomicU64,
+    pings: Pings,
     end: EndSignal,
 }
 
@@ -60,6 +63,7 @@ impl PageState {
             engines_changed: watch::Sender::new(0),
             sessions: DashMap::new(),
             next_call: AtomicU64::new(1),
+            pings: Pings::default(),
             end: EndSignal::default(),
         }
     }
@@ -74,6 +78,32 @@ impl PageState {
 
     pub(super) fn store(&self) -> &Arc<ModelStore> {
         &self.parts.store
+    }
+
+    pub(crate) fn pings(&self) -> &Pings {
+        &self.pings
+    }
+
+    /// Pings the page, and waits for the answer or the page's end.
+    async fn ping(&self, timeout: Duration) -> Result<Duration, LinkError> {
+        let started = Instant::now();
+        let mut ping = self.pings.expect();
+        let answered = async {
+            let number = ping.number;
+            if self.parts.control.send(ToPage::Ping { n: number }).await.is_ok() {
+                ping.answer().await;
+            } else {
+                self.end.ended().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            cause = self.end.ended() => Err(LinkError::Vanished { detail: cause.to_string() }),
+            () = answered => Ok(started.elapsed()),
+            () = tokio::time::sleep(timeout) => {
+                Err(LinkError::TimedOut { phase: "pinging the page", after: started.elapsed() })
+            }
+        }
     }
 
     /// Takes down what the page found about a backend; a later verdict replaces an earlier one.
@@ -242,6 +272,14 @@ impl Page {
     /// Resolves when the page has ended.
     pub async fn ended(&self) -> PageEnd {
         self.state.ended().await
+    }
+
+    /// Pings the page's main thread and says how long the answer took. It answers while a model computes.
+    ///
+    /// # Errors
+    /// [`LinkError::TimedOut`] after `timeout`; [`LinkError::Vanished`] if the page has ended.
+    pub async fn ping(&self, timeout: Duration) -> Result<Duration, LinkError> {
+        self.state.ping(timeout).await
     }
 
     /// Calls that wait for the page's answer, over all its engines.

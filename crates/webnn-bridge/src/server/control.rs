@@ -129,7 +129,6 @@ async fn converse(
     let mut ticks = tokio::time::interval(limits.heartbeat);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut last_answer = Instant::now();
-    let mut pings = 0;
     loop {
         tokio::select! {
             biased;
@@ -154,8 +153,7 @@ async fn converse(
                     let after_ms = u64::try_from(limits.heartbeat_timeout.as_millis()).unwrap_or(u64::MAX);
                     return PageEnd::Silent { after_ms };
                 }
-                pings += 1;
-                if !send(socket, &ToPage::Ping { n: pings }).await {
+                if !send(socket, &ToPage::Ping { n: page.pings().next() }).await {
                     return PageEnd::Disconnected { code: None };
                 }
             }
@@ -174,7 +172,7 @@ fn receive(launch: &LaunchRef, page: &Arc<PageState>, text: &Utf8Bytes) -> Optio
     };
     match message {
         FromPage::Hello(_) => return Some(PageEnd::Protocol { what: "a second hello".to_owned() }),
-        FromPage::Pong => {}
+        FromPage::Pong { n } => page.pings().answered(n),
         FromPage::Engine { backend, verdict } => {
             tracing::debug!(page = launch.label, %backend, ?verdict, "probed");
             page.record_verdict(backend, verdict);
