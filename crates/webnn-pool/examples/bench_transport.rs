@@ -23,7 +23,8 @@ use tokio::time::Instant;
 use vocab::{Backend, BrowserName};
 use webnn_bridge::{Bridge, BridgeConfig, LaunchSpec, Page};
 
-const SIZES: [(&str, usize); 4] = [("64 B", 64), ("64 KiB", 64 << 10), ("1 MiB", 1 << 20), ("16 MiB", 16 << 20)];
+const SIZES: [(&str, usize); 4] =
+    [("64 B", 64), ("64 KiB", 64 << 10), ("1 MiB", 1 << 20), ("16 MiB", 16 << 20)];
 const WARM_UP: usize = 4;
 const TIMEOUT: Duration = Duration::from_secs(60);
 /// Larger than any message of this benchmark.
@@ -47,7 +48,9 @@ async fn main() -> Result<(), Failure> {
         spec.backends = vec![Backend::Wasm];
         let (browser, page) = bridge.launch(spec).await?;
         browser.open_tab(&format!("http://{address}/")).await?;
-        let bare = tokio::time::timeout(TIMEOUT, bare_sockets.recv()).await?.ok_or("the bare page did not connect")?;
+        let bare = tokio::time::timeout(TIMEOUT, bare_sockets.recv())
+            .await?
+            .ok_or("the bare page did not connect")?;
         let measured = compare(name, &page, bare, rounds).await;
         browser.end().await;
         rows.extend(measured?);
@@ -78,7 +81,12 @@ async fn serve_bare_page() -> Result<(std::net::SocketAddr, mpsc::Receiver<WebSo
     Ok((address, receiver))
 }
 
-async fn compare(name: BrowserName, page: &Page, mut bare: WebSocket, rounds: usize) -> Result<Vec<Value>, Failure> {
+async fn compare(
+    name: BrowserName,
+    page: &Page,
+    mut bare: WebSocket,
+    rounds: usize,
+) -> Result<Vec<Value>, Failure> {
     let mut rows = Vec::new();
     for (label, bytes) in SIZES {
         let payload = Bytes::from((0..bytes).map(|i| (i * 31 % 251) as u8).collect::<Vec<u8>>());

@@ -53,7 +53,9 @@ async fn main() -> Result<(), Failure> {
     let reference: Reference = serde_json::from_slice(&std::fs::read(folder.join("sentences.json"))?)?;
     let requests = tokenize(&folder, &reference)?;
 
-    say("Launching every browser of this machine, and running a small model on each backend that it offers …")?;
+    say(
+        "Launching every browser of this machine, and running a small model on each backend that it offers …",
+    )?;
     let accelerator = Accelerator::builder()
         .browsers(BrowserName::ALL.iter().copied())
         .tolerate_missing(true)
@@ -82,14 +84,20 @@ fn tokenize(folder: &Path, reference: &Reference) -> Result<Vec<Vec<NamedTensor>
         let encoding = tokenizer.encode(sentence.text.as_str(), true)?;
         let ids: Vec<i64> = encoding.get_ids().iter().map(|&id| i64::from(id)).collect();
         if ids != sentence.input_ids {
-            return Err(format!("{:?} has tokens {ids:?}, not {:?}", sentence.text, sentence.input_ids).into());
+            return Err(
+                format!("{:?} has tokens {ids:?}, not {:?}", sentence.text, sentence.input_ids).into()
+            );
         }
         let shape = [1, ids.len() as u64];
         let named = |name: &str, values: Vec<i64>| -> Result<NamedTensor, Failure> {
             Ok(NamedTensor { name: name.into(), tensor: Tensor::from_vec(shape, values)? })
         };
         let (ones, zeros) = (vec![1; ids.len()], vec![0; ids.len()]);
-        requests.push(vec![named("input_ids", ids)?, named("attention_mask", ones)?, named("token_type_ids", zeros)?]);
+        requests.push(vec![
+            named("input_ids", ids)?,
+            named("attention_mask", ones)?,
+            named("token_type_ids", zeros)?,
+        ]);
     }
     Ok(requests)
 }
@@ -101,7 +109,7 @@ async fn embed_everywhere(
     requests: &[Vec<NamedTensor>],
 ) -> Result<Vec<Row>, Failure> {
     for failure in accelerator.launch_failures() {
-        say(&format!("  {}", failure.error))?;
+        say(&format!("  {}: {}", failure.browser, failure.error))?;
     }
     let mut rows = Vec::new();
     for page in accelerator.pages() {
@@ -177,7 +185,13 @@ fn report(reference: &Reference, rows: &[Row]) -> Result<(), Failure> {
     let mut table = Table::new();
     table.load_style(presets::UTF8_FULL_CONDENSED);
     table.set_header([
-        "browser", "backend", "device: asked → effective", "load ms", "in-page ms", "total ms", "max |Δ|",
+        "browser",
+        "backend",
+        "device: asked → effective",
+        "load ms",
+        "in-page ms",
+        "total ms",
+        "max |Δ|",
         "cosines",
     ]);
     let mut wrong = String::new();

@@ -190,8 +190,8 @@ impl Drop for Accelerator {
 }
 
 fn reasons(verdicts: &[(Backend, Verdict)]) -> String {
-    let each = verdicts
-        .iter()
-        .map(|(backend, verdict)| format!("{backend}: {}", verdict.reason.as_deref().unwrap_or("no reason given")));
+    let each = verdicts.iter().map(|(backend, verdict)| {
+        format!("{backend}: {}", verdict.reason.as_deref().unwrap_or("no reason given"))
+    });
     each.collect::<Vec<_>>().join("; ")
 }

@@ -160,7 +160,8 @@ fn find_browsers(home: &Home, named: Vec<BrowserName>, must_have_one: bool) -> R
             Detection::Missing { reason, hint } => (reason.to_string(), hint),
             _ => ("its state is not known to this version".to_owned(), "run webnn-pool browsers".to_owned()),
         };
-        missing.push(LaunchFailure { browser: name, error: BuildError::BrowserMissing { name, reason, hint } });
+        missing
+            .push(LaunchFailure { browser: name, error: BuildError::BrowserMissing { name, reason, hint } });
     }
     if found.is_empty() && must_have_one {
         return Err(missing.into_iter().next().map_or(BuildError::NoBrowser, |missing| missing.error));

@@ -22,7 +22,7 @@ pub enum BuildError {
     #[error("the page server could not start")]
     Bridge(#[from] webnn_bridge::BridgeError),
     /// A browser that was asked for is not there.
-    #[error("{reason}: {hint}")]
+    #[error("{name} cannot be used: {reason}; {hint}")]
     BrowserMissing {
         /// Which.
         name: BrowserName,
@@ -107,7 +107,9 @@ pub enum ModelError {
         needed: u64,
     },
     /// The model cannot fit any worker.
-    #[error("{name} needs about {needs} bytes to load, and a worker may take {largest}: shard it, or raise the memory budget")]
+    #[error(
+        "{name} needs about {needs} bytes to load, and a worker may take {largest}: shard it, or raise the memory budget"
+    )]
     TooLarge {
         /// The model.
         name: String,

@@ -6,8 +6,8 @@ use comfy_table::{ContentArrangement, Table, presets};
 use provision::{Detection, Home, Installed, detect, find_runtime};
 use serde::Serialize;
 use vocab::{Backend, BrowserName};
-use webnn_pool::{BridgeConfig, LaunchSpec, Verdict};
 use webnn_bridge::{Admission, Bridge, Page};
+use webnn_pool::{BridgeConfig, LaunchSpec, Verdict};
 
 use super::{Failure, out};
 
@@ -72,7 +72,10 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
         let detection = tokio::task::spawn_blocking(move || detect(&home, name)).await?;
         rows.push(match detection {
             Detection::Found(installed) => {
-                out::note(&format!("{name} {}: launching it to run a small model on each backend", installed.version));
+                out::note(&format!(
+                    "{name} {}: launching it to run a small model on each backend",
+                    installed.version
+                ));
                 examine(bridge.as_ref(), installed).await
             }
             Detection::Missing { reason, hint } => missing(name, reason.to_string(), Some(hint)),
@@ -103,8 +106,14 @@ async fn examine(bridge: Result<&Bridge, &String>, installed: Installed) -> Row 
         user_agent: None,
         hardware_concurrency: None,
     };
-    let mut row =
-        Row { name, found: true, reason: None, hint: None, installed: Some(installation), backends: BTreeMap::new() };
+    let mut row = Row {
+        name,
+        found: true,
+        reason: None,
+        hint: None,
+        installed: Some(installation),
+        backends: BTreeMap::new(),
+    };
     let bridge = match bridge {
         Ok(bridge) => bridge,
         Err(error) => {
@@ -118,7 +127,8 @@ async fn examine(bridge: Result<&Bridge, &String>, installed: Installed) -> Row 
             browser.end().await;
         }
         Err(error) => {
-            let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+            let cause =
+                std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
             row.reason = Some(format!("it is installed but could not be launched: {error}{cause}"));
         }
     }
@@ -136,19 +146,43 @@ fn describe(row: &mut Row, page: &Page) {
     row.backends = page
         .verdicts()
         .into_iter()
-        .map(|(backend, verdict)| (backend, BackendRow { verdict, executed: true, cross_origin_isolated: isolated }))
+        .map(|(backend, verdict)| {
+            (backend, BackendRow { verdict, executed: true, cross_origin_isolated: isolated })
+        })
         .collect();
 }
 
 fn table(rows: &[Row]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_header(["browser", "version", "backend", "verdict", "device (asked → effective)", "adapter", "threads", "note"]);
+    table.set_header([
+        "browser",
+        "version",
+        "backend",
+        "verdict",
+        "device (asked → effective)",
+        "adapter",
+        "threads",
+        "note",
+    ]);
     for row in rows {
         let version = row.installed.as_ref().map_or("–", |installed| installed.version.as_str());
         if row.backends.is_empty() {
-            let note = [row.reason.as_deref(), row.hint.as_deref()].into_iter().flatten().collect::<Vec<_>>().join("; ");
-            table.add_row([row.name.as_str(), version, "–", if row.found { "not launched" } else { "not found" }, "", "", "", &note]);
+            let note = [row.reason.as_deref(), row.hint.as_deref()]
+                .into_iter()
+                .flatten()
+                .collect::<Vec<_>>()
+                .join("; ");
+            table.add_row([
+                row.name.as_str(),
+                version,
+                "–",
+                if row.found { "not launched" } else { "not found" },
+                "",
+                "",
+                "",
+                &note,
+            ]);
         }
         for (backend, BackendRow { verdict, .. }) in &row.backends {
             let word = match verdict.verdict {

@@ -68,12 +68,18 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let runtime = provision::find_runtime(&provision::Home::locate()?)?;
     let bridge = webnn_pool::BridgeConfig::new(runtime);
     let model = ResolvedModel::read(spec, bridge.memory_budget_bytes).await?;
-    model.signature().bind(&request.inputs).map_err(|error| format!("the inputs do not fit {}: {error}", model.name()))?;
+    model
+        .signature()
+        .bind(&request.inputs)
+        .map_err(|error| format!("the inputs do not fit {}: {error}", model.name()))?;
     let outputs = wanted_outputs(&request, &model)?;
 
     out::note(&format!("launching {}", names(&args.browser, "a browser")));
     let accelerator = build(&args, bridge).await?;
-    let accelerated = accelerator.accelerate(&model).on_backends(args.backend.iter().copied()).with_fallback(args.backend.len() > 1);
+    let accelerated = accelerator
+        .accelerate(&model)
+        .on_backends(args.backend.iter().copied())
+        .with_fallback(args.backend.len() > 1);
     let mut options = RunOptions::default();
     options.outputs = outputs;
     options.timeout = Some(Duration::from_secs(args.timeout));
@@ -95,8 +101,11 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
 async fn build(args: &Args, bridge: webnn_pool::BridgeConfig) -> Result<Accelerator, Failure> {
     let mut pool = PoolConfig::default();
     pool.load_timeout = Duration::from_secs(args.timeout);
-    let mut builder =
-        Accelerator::builder().browsers(args.browser.iter().copied()).threads(args.threads).pool(pool).bridge(bridge);
+    let mut builder = Accelerator::builder()
+        .browsers(args.browser.iter().copied())
+        .threads(args.threads)
+        .pool(pool)
+        .bridge(bridge);
     if !args.backend.is_empty() {
         builder = builder.backends(args.backend.iter().copied());
     }
@@ -149,7 +158,9 @@ async fn repeat(
         response.parameters.insert("backends_requested".to_owned(), json!(args.backend));
     }
     if args.repeat > 1 {
-        response.parameters.insert("repeat".to_owned(), distribution(args.repeat, failures, error, &total, &in_page));
+        response
+            .parameters
+            .insert("repeat".to_owned(), distribution(args.repeat, failures, error, &total, &in_page));
     }
     Ok(response)
 }
@@ -243,7 +254,8 @@ fn summary(response: &InferResponse) -> Table {
             let shown: Vec<String> = values.iter().take(4).map(|value| format!("{value:.6}")).collect();
             format!("{}{}", shown.join(", "), if values.len() > 4 { ", …" } else { "" })
         });
-        let text = format!("{} {}: {}", tensor.dtype(), tensor.shape(), first.unwrap_or_else(|_| "text".to_owned()));
+        let text =
+            format!("{} {}: {}", tensor.dtype(), tensor.shape(), first.unwrap_or_else(|_| "text".to_owned()));
         table.add_row([output.name.as_ref(), &text]);
     }
     table
@@ -253,7 +265,9 @@ fn plain(value: Option<&Value>) -> String {
     match value {
         None | Some(Value::Null) => "–".to_owned(),
         Some(Value::String(text)) => text.clone(),
-        Some(Value::Number(number)) => number.as_f64().map_or_else(|| number.to_string(), |number| format!("{number:.3}")),
+        Some(Value::Number(number)) => {
+            number.as_f64().map_or_else(|| number.to_string(), |number| format!("{number:.3}"))
+        }
         Some(other) => other.to_string(),
     }
 }

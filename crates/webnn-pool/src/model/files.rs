@@ -49,7 +49,8 @@ pub(super) struct Place {
 
 /// Finds the model in a path that may be a file or a directory.
 pub(super) fn locate(path: &Path) -> Result<Place, ModelError> {
-    let metadata = std::fs::metadata(path).map_err(|source| ModelError::Read { path: path.to_owned(), source })?;
+    let metadata =
+        std::fs::metadata(path).map_err(|source| ModelError::Read { path: path.to_owned(), source })?;
     if !metadata.is_dir() {
         let described_in = path.parent().map_or_else(PathBuf::new, Path::to_owned);
         let stem = name_of(path.file_stem());

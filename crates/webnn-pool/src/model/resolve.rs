@@ -55,7 +55,9 @@ async fn resolve(spec: ModelSpec, budget: u64) -> Result<Arc<Model>, ModelError>
         Source::Url { url, hash } => (Some(download(url).await?), Some(*hash)),
     };
     let fallback_name = match &source {
-        Source::Url { url, .. } => url.path_segments().and_then(|mut parts| parts.next_back()).map(str::to_owned),
+        Source::Url { url, .. } => {
+            url.path_segments().and_then(|mut parts| parts.next_back()).map(str::to_owned)
+        }
         Source::Path(_) | Source::Memory(_) => None,
     };
     // Reading, parsing and hashing keep a core busy for as long as a large model takes: not on the runtime's threads.
@@ -107,8 +109,10 @@ fn read_parts(
         (Some(bytes), _) => (bytes.clone(), ModelSource::Memory(bytes), "model.onnx".to_owned()),
         (None, Some(place)) => {
             let path = &place.onnx;
-            let bytes = std::fs::read(path).map_err(|source| ModelError::Read { path: path.clone(), source })?;
-            let file_name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            let bytes =
+                std::fs::read(path).map_err(|source| ModelError::Read { path: path.clone(), source })?;
+            let file_name =
+                path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
             (Bytes::from(bytes), ModelSource::Path(path.clone()), file_name)
         }
         (None, None) => (Bytes::new(), ModelSource::Memory(Bytes::new()), String::new()),
