@@ -1,0 +1,152 @@
+//! `webnn-pool run` against a native runtime's numbers: every browser, every backend, every kind of model.
+
+mod support;
+
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+use support::{Backend, BrowserName, Fixture, PAIRS, Ran, RunArgs, fixture, full};
+
+/// The fixtures besides the golden one.
+const MODELS: [&str; 9] = [
+    "minilm",
+    "minilm-static",
+    "vit-tiny",
+    "vit-tiny-static",
+    "resnet-mini",
+    "llama-tiny",
+    "clip",
+    "whisper-tiny-encoder",
+    "whisper-tiny-encoder-static",
+];
+
+/// Where ONNX Runtime says that a backend's nodes are.
+fn provider(backend: Backend) -> &'static str {
+    match backend {
+        Backend::WebNn => "WebNNExecutionProvider",
+        Backend::WebGpu => "WebGpuExecutionProvider",
+        Backend::Wasm => "CPUExecutionProvider",
+    }
+}
+
+/// How a run went that the contract allows: right numbers, or one typed message.
+enum Outcome {
+    Right { delta: f64, in_page_ms: f64 },
+    Refused(String),
+}
+
+fn run(fixture: &Fixture, case: &str, (browser, backend): (BrowserName, Backend)) -> Result<Outcome, String> {
+    // A software adapter takes minutes for what hardware does in milliseconds.
+    let seconds = if backend == Backend::WebGpu { 240 } else { 60 };
+    let case = fixture.case(case);
+    let (model, input) = (fixture.directory.clone(), fixture.request_path(case));
+    let ran = RunArgs { model, input, browser, backend, seconds }.run();
+    if ran.status == Some(1) {
+        return refusal(&ran, backend).map(Outcome::Refused);
+    }
+    let response = ran.response()?;
+    let delta = fixture.compare(case, &response.outputs)?;
+    let told = |key: &str| response.parameters.get(key).cloned().unwrap_or(Value::Null);
+    for (key, want) in [("browser", json!(browser)), ("backend", json!(backend)), ("attempts", json!(1))] {
+        if told(key) != want {
+            return Err(format!("{key} is {}, not {want}", told(key)));
+        }
+    }
+    for key in ["device_effective", "device_requested", "browser_version"] {
+        if told(key).as_str().is_none_or(str::is_empty) {
+            return Err(format!("{key} is {}", told(key)));
+        }
+    }
+    if told("placement")[provider(backend)].as_u64().is_none_or(|nodes| nodes == 0) {
+        return Err(format!("no node on {backend}: {}", told("placement")));
+    }
+    let in_page_ms = told("in_page_ms").as_f64().filter(|&ms| ms > 0.0).ok_or("no in_page_ms")?;
+    Ok(Outcome::Right { delta, in_page_ms })
+}
+
+/// The message of a run that a backend could not do. It must name the backend and the kind of failure.
+fn refusal(ran: &Ran, backend: Backend) -> Result<String, String> {
+    let message = ran.error()?;
+    let typed = message.contains(&format!("the model on {backend} ("))
+        || message.contains("the deadline passed while");
+    if typed { Ok(message.to_owned()) } else { Err(format!("not a typed message: {message}")) }
+}
+
+/// Runs one case on one pair, and prints how it went.
+#[track_caller]
+fn check(name: &str, case: &str, pair: (BrowserName, Backend)) {
+    let fixture = fixture(name);
+    match run(&fixture, case, pair) {
+        Ok(Outcome::Right { delta, in_page_ms }) => {
+            println!(
+                "{name} {case} {} {}: max |Δ| {delta:.1e}, {in_page_ms:.0} ms in the page",
+                pair.0, pair.1
+            );
+        }
+        Ok(Outcome::Refused(message)) | Err(message) => {
+            panic!("{name} {case} on {} {}: {message}", pair.0, pair.1);
+        }
+    }
+}
+
+#[test]
+fn the_golden_model_is_right_on_every_pair() {
+    PAIRS.into_iter().for_each(|pair| check("micro/golden-f32", "golden", pair));
+}
+
+#[test]
+fn minilm_is_right_on_every_pair_that_computes_it_in_seconds() {
+    for pair in PAIRS {
+        match pair {
+            (_, Backend::WebNn | Backend::Wasm) => check("minilm", "s16", pair),
+            (BrowserName::Firefox, Backend::WebGpu) => check("minilm", "sentence-0", pair),
+            // SwiftShader's turn is in the full table.
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn each_kind_of_model_is_right_somewhere() {
+    use BrowserName::{Chromium, ChromiumHeadlessShell as Shell, Firefox, WebKitGtk};
+    check("minilm-static", "sentence-1", (Shell, Backend::WebNn));
+    check("vit-tiny", "b2", (Firefox, Backend::Wasm));
+    check("vit-tiny-static", "b1", (Shell, Backend::WebNn));
+    check("whisper-tiny-encoder", "b1", (Chromium, Backend::Wasm));
+    check("whisper-tiny-encoder-static", "b1", (Shell, Backend::Wasm));
+    check("clip", "t3-i2", (WebKitGtk, Backend::Wasm));
+    check("llama-tiny", "prefill-b2-padded", (Chromium, Backend::Wasm));
+    check("llama-tiny", "decode-p8", (Firefox, Backend::Wasm));
+    check("resnet-mini", "b3", (Firefox, Backend::WebGpu));
+}
+
+#[test]
+fn every_model_is_right_or_refused_on_every_pair() {
+    if !full() {
+        println!("every model on every pair: only with cargo xtask e2e --full");
+        return;
+    }
+    let mut wrong = Vec::new();
+    let mut table = String::from("| fixture | case |");
+    PAIRS.iter().for_each(|(browser, backend)| _ = write!(table, " {browser} {backend} |"));
+    for name in ["micro/golden-f32"].iter().chain(&MODELS) {
+        let fixture = fixture(name);
+        for case in &fixture.cases {
+            _ = write!(table, "\n| {name} | {} |", case.name);
+            for pair in PAIRS {
+                let cell = match run(&fixture, &case.name, pair) {
+                    Ok(Outcome::Right { delta, in_page_ms }) => format!("{delta:.1e} ({in_page_ms:.0} ms)"),
+                    Ok(Outcome::Refused(message)) => message,
+                    Err(why) => {
+                        wrong.push(format!("{name} {} on {} {}: {why}", case.name, pair.0, pair.1));
+                        format!("WRONG {why}")
+                    }
+                };
+                println!("{name} {} {} {}: {cell}", case.name, pair.0, pair.1);
+                _ = write!(table, " {cell} |");
+            }
+        }
+    }
+    println!("{table}");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

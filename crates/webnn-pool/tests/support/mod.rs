@@ -1,0 +1,32 @@
+//! What the tests of this crate share.
+#![allow(dead_code, unused_imports, unreachable_pub, reason = "each test binary uses a part")]
+
+mod command;
+mod fixture;
+mod leftovers;
+
+pub use command::{Ran, RunArgs, pool, webnn_pool};
+pub use fixture::{Fixture, fixture, max_delta, repository};
+pub use leftovers::{Kept, marked, sockets, until, until_now};
+pub use vocab::{Backend, BrowserName};
+
+/// The engines that set-up installs, so that every test machine has them.
+pub const ENGINES: [BrowserName; 4] =
+    [BrowserName::Chromium, BrowserName::ChromiumHeadlessShell, BrowserName::Firefox, BrowserName::WebKitGtk];
+
+/// What they compute on, as `e2e_browsers` checks: every pair that can run a model.
+pub const PAIRS: [(BrowserName, Backend); 8] = [
+    (BrowserName::ChromiumHeadlessShell, Backend::WebNn),
+    (BrowserName::ChromiumHeadlessShell, Backend::Wasm),
+    (BrowserName::Chromium, Backend::Wasm),
+    (BrowserName::Firefox, Backend::Wasm),
+    (BrowserName::WebKitGtk, Backend::Wasm),
+    (BrowserName::Firefox, Backend::WebGpu),
+    (BrowserName::Chromium, Backend::WebGpu),
+    (BrowserName::ChromiumHeadlessShell, Backend::WebGpu),
+];
+
+/// Whether the long form of the tests was asked for: `cargo xtask e2e --full`.
+pub fn full() -> bool {
+    std::env::var("WEBNN_POOL_E2E").is_ok_and(|value| value == "full")
+}
