@@ -109,7 +109,7 @@ async fn embed_everywhere(
     requests: &[Vec<NamedTensor>],
 ) -> Result<Vec<Row>, Failure> {
     for failure in accelerator.launch_failures() {
-        say(&format!("  {}: {}", failure.browser, failure.error))?;
+        say(&format!("  {}", failure.error))?;
     }
     let mut rows = Vec::new();
     for page in accelerator.pages() {

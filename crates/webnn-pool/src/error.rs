@@ -22,7 +22,7 @@ pub enum BuildError {
     #[error("the page server could not start")]
     Bridge(#[from] webnn_bridge::BridgeError),
     /// A browser that was asked for is not there.
-    #[error("{name} cannot be used: {reason}; {hint}")]
+    #[error("{reason}: {hint}")]
     BrowserMissing {
         /// Which.
         name: BrowserName,
