@@ -14,6 +14,9 @@ pub(crate) const PREFIX: &str = "e2e_";
 /// The feature that they require, so that plain `cargo test` leaves them out.
 pub(crate) const FEATURE: &str = "e2e";
 
+/// The variable by which the binaries are asked for their long form.
+const FORM: (&str, &str) = ("WEBNN_POOL_E2E", "full");
+
 /// A browser-backed test binary.
 #[derive(Debug)]
 struct Binary {
@@ -30,7 +33,7 @@ pub(crate) fn run(flags: &E2e) -> Result<()> {
         return Ok(());
     }
     let mut tally = Tally::default();
-    let done = run_into(flags.only.as_deref(), &mut tally);
+    let done = run_into(flags.only.as_deref(), flags.full, &mut tally);
     if let Err(error) = &done {
         eprintln!("error: {error:#}");
     }
@@ -38,8 +41,9 @@ pub(crate) fn run(flags: &E2e) -> Result<()> {
     done.map_err(|_| Reported.into())
 }
 
-/// Runs every binary whose name contains `only`, adds its results, and looks for what is left over.
-pub(crate) fn run_into(only: Option<&str>, tally: &mut Tally) -> Result<()> {
+/// Runs every binary whose name contains `only`, in its long form if `full`, adds its results, and looks for what is
+/// left over.
+pub(crate) fn run_into(only: Option<&str>, full: bool, tally: &mut Tally) -> Result<()> {
     let all = binaries()?;
     let chosen: Vec<_> =
         all.iter().filter(|binary| only.is_none_or(|part| binary.name.contains(part))).collect();
@@ -49,7 +53,11 @@ pub(crate) fn run_into(only: Option<&str>, tally: &mut Tally) -> Result<()> {
     let before = Snapshot::take()?;
     let mut failed = Vec::new();
     for binary in chosen {
-        if let Err(error) = tally.run(command(&all, binary)) {
+        let mut command = command(&all, binary);
+        if full {
+            command = command.env(FORM.0, FORM.1);
+        }
+        if let Err(error) = tally.run(command) {
             eprintln!("error: {error:#}");
             failed.push(binary.name.as_str());
         }

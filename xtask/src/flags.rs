@@ -52,6 +52,9 @@ pub(crate) struct E2e {
     /// Run only the binaries whose name contains this text.
     #[arg(long, value_name = "NAME")]
     pub(crate) only: Option<String>,
+    /// The long form: every model in every browser on every backend. Takes half an hour without a GPU.
+    #[arg(long)]
+    pub(crate) full: bool,
 }
 
 #[derive(Debug, Args)]

@@ -22,7 +22,7 @@ pub(crate) fn run() -> Result<()> {
         if !(set_up && built) {
             bail!("not run, because set-up or the fixtures failed");
         }
-        e2e::run_into(None, tally)
+        e2e::run_into(None, false, tally)
     });
     steps.check("clippy", checks::clippy);
     steps.check("documentation", checks::documentation);
