@@ -25,8 +25,7 @@ pub(crate) fn say(line: &str) {
 
 /// The value of `--NAME VALUE` on the command line.
 pub(crate) fn flag(name: &str) -> Option<String> {
-    let mut args = std::env::args().skip_while(|arg| arg != name);
-    args.next().and(args.next())
+    std::env::args().skip_while(|arg| arg != name).nth(1)
 }
 
 /// Writes the result to the file of `--json`, or to standard output.
