@@ -97,6 +97,8 @@ fn fail(error: &(dyn std::error::Error + 'static)) -> ExitCode {
         message.push_str(&error.to_string());
         cause = error.source();
     }
-    out::note(&format!("error: {message}"));
+    // A page passes on what its runtime said, which may go over several lines.
+    let lines: Vec<&str> = message.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    out::note(&format!("error: {}", lines.join(" ")));
     ExitCode::FAILURE
 }

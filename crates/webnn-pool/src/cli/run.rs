@@ -60,7 +60,10 @@ fn parse_device(text: &str) -> Result<DeviceKind, String> {
 
 pub(super) async fn run(args: Args) -> Result<(), Failure> {
     // Everything that can be wrong without a browser is found before one is started.
-    let request = read_request(&args.input)?;
+    if let Some(path) = &args.output {
+        check_output(path)?;
+    }
+    let request = read_request(args.input.clone()).await?;
     let mut spec = ModelSpec::path(&args.model);
     if let Some(model_type) = args.model_type {
         spec = spec.model_type(model_type);
@@ -197,16 +200,34 @@ fn progress(repeat: u32) -> indicatif::ProgressBar {
     indicatif::ProgressBar::new(u64::from(repeat))
 }
 
-fn read_request(path: &Path) -> Result<InferRequest, Failure> {
-    let json = if path == Path::new("-") {
-        let mut json = Vec::new();
-        std::io::stdin().lock().read_to_end(&mut json)?;
-        json
-    } else {
-        std::fs::read(path).map_err(|error| format!("could not read {}: {error}", path.display()))?
-    };
-    let request = InferRequest::from_json(&json, &Limits::default());
-    Ok(request.map_err(|error| format!("{} is not a usable request: {}", path.display(), chain(&error)))?)
+/// Reads the request, on a thread of its own: standard input may be a terminal, and an interrupt must still be heard.
+async fn read_request(path: PathBuf) -> Result<InferRequest, Failure> {
+    let read = tokio::task::spawn_blocking(move || {
+        let standard_input = path == Path::new("-");
+        let place = if standard_input { "standard input".to_owned() } else { path.display().to_string() };
+        let json = if standard_input {
+            let mut json = Vec::new();
+            std::io::stdin().lock().read_to_end(&mut json).map(|_| json)
+        } else {
+            std::fs::read(&path)
+        };
+        let json = json.map_err(|error| format!("could not read {place}: {error}"))?;
+        InferRequest::from_json(&json, &Limits::default())
+            .map_err(|error| format!("{place} is not a usable request: {}", chain(&error)))
+    });
+    Ok(read.await??)
+}
+
+/// Finds out before anything is computed that the response will have no place to go to.
+fn check_output(path: &Path) -> Result<(), Failure> {
+    let parent =
+        path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    if path.is_dir() || !parent.is_dir() {
+        return Err(
+            format!("could not write {}: it must be a file in a folder that exists", path.display()).into()
+        );
+    }
+    Ok(())
 }
 
 fn chain(error: &dyn std::error::Error) -> String {
