@@ -157,6 +157,7 @@ class Engine {
     for (let frame = this.#queue.shift(); frame; frame = this.#queue.shift()) {
       this.#current = { id: frame.id, abort: new AbortController() };
       try {
+        if (frame.meta.queued) await catchUp();
         this.#assertWanted(frame.id);
         await this.#serve(frame, this.#current.abort.signal);
       } catch (error) {
@@ -164,8 +165,6 @@ class Engine {
       }
       this.#cancelled.delete(frame.id);
       this.#current = null;
-      // Lets messages that arrived meanwhile (a cancellation of the next call) be read before the next call begins.
-      if (this.#queue.length > 0) await macrotask();
     }
     this.#pumping = false;
   }
@@ -322,14 +321,10 @@ class Engine {
   }
 }
 
-/** Resolves in a later task, after the messages that are already waiting. */
-function macrotask() {
-  return new Promise((resolve) => {
-    const { port1, port2 } = new MessageChannel();
-    port1.onmessage = () => {
-      port1.close();
-      resolve(undefined);
-    };
-    port2.postMessage(null);
-  });
+/**
+ * Lets messages that came while this thread computed be read before the next call begins: one of them may be that call's
+ * cancellation. They come one a task, and each is only then taken from the socket.
+ */
+async function catchUp() {
+  for (let turn = 0; turn < 2; turn += 1) await new Promise((resolve) => setTimeout(resolve, 0));
 }

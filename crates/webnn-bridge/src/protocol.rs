@@ -180,6 +180,8 @@ pub(crate) struct LoadedMeta {
 #[derive(Debug, Serialize)]
 pub(crate) struct RunMeta<'a> {
     pub(crate) session: SessionId,
+    /// Whether other calls were on their way when this one was sent. The page then looks for a cancellation first.
+    pub(crate) queued: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) outputs: Option<&'a [std::sync::Arc<str>]>,
 }

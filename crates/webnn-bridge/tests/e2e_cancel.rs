@@ -5,7 +5,7 @@ mod support;
 use std::time::Duration;
 
 use pool_core::{LinkError, RunCall, WorkerLink as _};
-use support::{Backend, BrowserName, FailureKind, Fixture, Rig, fixture, rig, rig_with, run_call};
+use support::{Backend, BrowserName, ENGINES, FailureKind, Fixture, Rig, fixture, rig, rig_with, run_call};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use vocab::SessionId;
@@ -41,7 +41,8 @@ async fn a_running_call_and_a_queued_one_are_given_up() {
         let (rig, fixture, session) = slow(name, Duration::from_secs(20)).await;
         let inputs = fixture.inputs("b1");
 
-        let running = rig.page.run(run_call(session, inputs.clone()));
+        let page = rig.page.clone();
+        let running = page.run(run_call(session, inputs.clone()));
         tokio::pin!(running);
         // Lets the first call reach the page before the second.
         let early = tokio::time::timeout(Duration::from_millis(200), &mut running).await;
@@ -51,8 +52,14 @@ async fn a_running_call_and_a_queued_one_are_given_up() {
         let (result, took) = cancelled(&rig, queued, Duration::from_millis(50)).await;
         println!("{name}: the queued call ended after {took:?}: {result:?}");
         assert_eq!(result, Err(LinkError::Cancelled));
+        assert!(took < Duration::from_millis(100), "it waited for the call before it: {took:?}");
         assert_eq!(rig.page.calls_in_flight(), 1, "only the call that runs is left");
-        assert!(running.await.is_ok(), "the call before it is untouched");
+        assert!((&mut running).await.is_ok(), "the call before it is untouched");
+        // Had the queued call been begun all the same, this would wait for it.
+        let started = Instant::now();
+        rig.page.echo(Backend::Wasm, &[], Duration::from_secs(20)).await.expect("an echo");
+        println!("{name}: the engine was free after {:?}", started.elapsed());
+        assert!(started.elapsed() < Duration::from_millis(400), "the page computed a cancelled call");
 
         let (result, took) =
             cancelled(&rig, run_call(session, inputs.clone()), Duration::from_millis(200)).await;
@@ -142,7 +149,7 @@ async fn a_load_that_is_given_up_leaves_no_session() {
 
 #[tokio::test]
 async fn pings_are_answered_while_a_model_runs() {
-    for name in support::ENGINES {
+    for name in ENGINES {
         let (rig, fixture, session) = slow(name, Duration::from_secs(20)).await;
         let stop = CancellationToken::new();
         let pings = async {

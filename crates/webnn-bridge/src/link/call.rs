@@ -35,7 +35,8 @@ impl PageState {
     ///
     /// When the call is given up, the page is asked to give it up too, and this waits until the page has confirmed, so
     /// that the worker's slot is really free. A page that does not confirm within the cancellation grace has its engine
-    /// ended and started anew. A page that was done before it heard of it has its answer returned all the same.
+    /// ended and started anew. A call that still waits behind another is given up at once. A load that the page finished
+    /// before it could hear is returned as loaded.
     pub(super) async fn call(
         &self,
         engine: &Arc<Engine>,
@@ -73,10 +74,16 @@ impl PageState {
             Some(given_up) => return Err(given_up.into_error(terms.phase, started.elapsed())),
         };
 
+        if engine.has_before(id) {
+            // The page works one call off after the other and has not come to this one. It reads the cancellation, which
+            // dropping `expected` sends, before it does; waiting here would only wait for somebody else's call, and
+            // ending the engine would end that one.
+            return Err(given_up.into_error(terms.phase, started.elapsed()));
+        }
         engine.cancel(id);
         match self.confirm_or_reset(engine, &mut expected).await {
-            // The page had finished before it heard: what it did stands (a loaded session is there), so it is told.
-            Some(frame) if frame.kind == terms.answer => Ok(frame),
+            // The page was done before it could hear. A session that is there must be known.
+            Some(frame) if frame.kind == kind::LOADED => read_answer(frame, terms.answer),
             _ => Err(given_up.into_error(terms.phase, started.elapsed())),
         }
     }

@@ -78,6 +78,11 @@ impl Engine {
         }
     }
 
+    /// Whether a call that was announced before this one still waits for its answer.
+    pub(crate) fn has_before(&self, id: u64) -> bool {
+        self.pending.lock().as_ref().is_some_and(|pending| pending.keys().any(|&other| other < id))
+    }
+
     /// Calls that wait for an answer.
     pub(crate) fn waiting(&self) -> usize {
         self.pending.lock().as_ref().map_or(0, HashMap::len)

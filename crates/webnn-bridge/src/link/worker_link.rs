@@ -76,7 +76,12 @@ impl WorkerLink for Page {
         let RunCall { request: _, session, inputs, outputs, deadline, cancel } = call;
         let engine = self.engine_of(session, deadline).await?;
         let id = self.state.next_call();
-        let frame = self.encode(kind::RUN, id, &RunMeta { session, outputs: outputs.as_deref() }, &inputs)?;
+        let frame = self.encode(
+            kind::RUN,
+            id,
+            &RunMeta { session, queued: engine.waiting() > 0, outputs: outputs.as_deref() },
+            &inputs,
+        )?;
         // The caller's tensors are in the frame now; holding them longer would only hold memory.
         drop(inputs);
         let terms = CallTerms { answer: kind::RESULT, phase: "running the model", deadline, cancel: &cancel };
