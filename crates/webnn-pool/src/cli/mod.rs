@@ -58,7 +58,7 @@ pub(crate) fn main() -> ExitCode {
         }
     });
     // Whatever blocking work is still going on belongs to a verb that has been given up.
-    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+    runtime.shutdown_timeout(std::time::Duration::from_millis(200));
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(error.as_ref()),

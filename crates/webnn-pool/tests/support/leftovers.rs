@@ -1,28 +1,47 @@
 //! Counting what a pool holds and what it leaves.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The environment variable that browsers and drivers of a run carry.
-const MARK: &[u8] = b"WEBNN_POOL_LAUNCH=";
-
-/// Processes whose mark begins with this, with their command lines: those of one process of ours are
+/// Processes that belong to the runs whose mark begins with this, with their command lines: browsers and drivers carry the
+/// mark in their environment, and what else serves a run names its folder. The runs of one process of ours are
 /// `webnn-pool-<its id>-`.
 pub fn marked(prefix: &str) -> Vec<(i32, String)> {
-    webnn_bridge::marked_processes(None)
-        .into_iter()
-        .filter_map(|id| {
-            let process = PathBuf::from(format!("/proc/{id}"));
-            let environment = std::fs::read(process.join("environ")).ok()?;
-            let mut variables = environment.split(|&byte| byte == 0);
-            let mark = variables.find_map(|variable| variable.strip_prefix(MARK))?;
-            let command = std::fs::read(process.join("cmdline")).ok()?;
-            let command = String::from_utf8_lossy(&command).replace('\0', " ");
-            mark.starts_with(prefix.as_bytes()).then_some((id, command))
-        })
-        .collect()
+    living(|environment, command| {
+        let marked = |variable: &[u8]| {
+            variable
+                .strip_prefix(b"WEBNN_POOL_LAUNCH=")
+                .is_some_and(|mark| mark.starts_with(prefix.as_bytes()))
+        };
+        environment.split(|&byte| byte == 0).any(marked) || command.contains(prefix)
+    })
+}
+
+/// Processes of one browser of a run; its page's label names it.
+pub fn of_browser(mark: &str, label: &str) -> Vec<(i32, String)> {
+    let wanted = [format!("WEBNN_POOL_LAUNCH={mark}"), format!("WEBNN_POOL_BROWSER={label}")];
+    living(|environment, _| {
+        let has = |wanted: &String| {
+            environment.split(|&byte| byte == 0).any(|variable| variable == wanted.as_bytes())
+        };
+        wanted.iter().all(has)
+    })
+}
+
+fn living(wanted: impl Fn(&[u8], &str) -> bool) -> Vec<(i32, String)> {
+    let processes = std::fs::read_dir("/proc").expect("a Linux /proc");
+    let look = |entry: std::io::Result<std::fs::DirEntry>| {
+        let process = entry.ok()?.path();
+        let id: i32 = process.file_name()?.to_str()?.parse().ok()?;
+        // A zombie has neither: it holds nothing any more.
+        let environment = std::fs::read(process.join("environ")).ok().filter(|text| !text.is_empty())?;
+        let command = std::fs::read(process.join("cmdline")).ok().filter(|text| !text.is_empty())?;
+        let command = String::from_utf8_lossy(&command).replace('\0', " ");
+        wanted(&environment, &command).then_some((id, command))
+    };
+    processes.filter_map(look).collect()
 }
 
 /// Network sockets that this process holds.

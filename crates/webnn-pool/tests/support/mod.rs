@@ -7,7 +7,7 @@ mod leftovers;
 
 pub use command::{Ran, RunArgs, pool, webnn_pool};
 pub use fixture::{Fixture, fixture, max_delta, repository};
-pub use leftovers::{Kept, marked, sockets, until, until_now};
+pub use leftovers::{Kept, marked, of_browser, sockets, until, until_now};
 pub use vocab::{Backend, BrowserName};
 
 /// The engines that set-up installs, so that every test machine has them.
