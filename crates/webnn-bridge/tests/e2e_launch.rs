@@ -1,4 +1,5 @@
 //! Each engine is admitted on the backends that docs/browsers.md names, says what it ran on, and leaves nothing behind.
+#![allow(clippy::print_stdout, reason = "what was measured belongs in the output")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Real models give the native runtime's numbers, bad ones a typed error, and the page goes on afterwards.
+#![allow(clippy::print_stdout, reason = "what was measured belongs in the output")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Whatever ends, and however it ends, nothing is left behind: no process, no directory, no waiting call.
+#![allow(clippy::print_stdout, reason = "what was measured belongs in the output")]
 
 mod support;
 
@@ -13,10 +14,20 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 use webnn_bridge::{Bridge, BridgeConfig, PageEnd, marked_processes};
 
-/// A process that owns a browser, and its run's mark.
+/// A process that owns a browser, its run's mark, and all processes of that run.
 struct Owner {
     child: Child,
     mark: String,
+    processes: Vec<(i32, String)>,
+}
+
+/// When a process started; with its id this names it for good. Nothing for one that has ended.
+fn start_time(id: i32) -> Option<String> {
+    let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+    let mut fields = stat.rsplit_once(") ")?.1.split(' ');
+    let state = fields.next()?;
+    let started = fields.nth(18)?;
+    (state != "Z").then(|| started.to_owned())
 }
 
 impl Owner {
@@ -32,8 +43,13 @@ impl Owner {
         stdout.read_line(&mut line).await.expect("the owner's line");
         let mark =
             line.trim().strip_prefix("READY ").unwrap_or_else(|| panic!("{name}: {line:?}")).to_owned();
-        assert!(!marked_processes(Some(&mark)).is_empty(), "{name} runs without processes");
-        Self { child, mark }
+        let processes: Vec<_> =
+            marked_processes(Some(&mark)).into_iter().filter_map(|id| Some((id, start_time(id)?))).collect();
+        assert!(
+            processes.len() > 2,
+            "{name} has a driver, a browser and a page's process at least: {processes:?}"
+        );
+        Self { child, mark, processes }
     }
 
     fn run_dir(&self) -> PathBuf {
@@ -46,10 +62,12 @@ impl Owner {
 
     /// Waits until nothing of it is left.
     async fn gone(mut self) -> Duration {
-        let (mark, run_dir) = (self.mark.clone(), self.run_dir());
+        let (mark, run_dir, processes) = (self.mark.clone(), self.run_dir(), self.processes.clone());
         self.child.wait().await.expect("the owner ends");
         until("everything of a killed owner is gone", Duration::from_secs(5), || {
-            marked_processes(Some(&mark)).is_empty() && !run_dir.exists()
+            marked_processes(Some(&mark)).is_empty()
+                && processes.iter().all(|(id, started)| start_time(*id).as_ref() != Some(started))
+                && !run_dir.exists()
         })
         .await
     }
@@ -73,9 +91,10 @@ fn displays() -> Vec<PathBuf> {
 async fn check(name: BrowserName, by: Signal) {
     let before = displays();
     let owner = Owner::start(name).await;
+    let processes = owner.processes.len();
     signal(owner.id(), by);
     let took = owner.gone().await;
-    println!("{name} by {by:?}: nothing left after {took:?}");
+    println!("{name} by {by:?}: nothing left of {processes} processes after {took:?}");
     assert_eq!(displays(), before, "a display's lock is left");
 }
 

@@ -1,5 +1,6 @@
 //! The mark that our processes carry.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
@@ -27,24 +28,38 @@ pub(super) struct Marked<'a> {
     pub(super) browser: Option<&'a str>,
 }
 
-/// The ids of the living processes that carry the mark of `run`, or of any run if it is `None`.
+/// The ids of the living processes that carry the mark of `run`, or of any run if it is `None`, and of those in their
+/// process groups.
 ///
-/// Reads `/proc`, so it finds nothing on systems without it. Processes whose environment we may not read (a sandboxed
-/// renderer) are not listed; they end with the browser that is.
+/// Reads `/proc`, so it finds nothing on systems without it.
 #[must_use]
 pub fn marked_processes(run: Option<&str>) -> Vec<i32> {
     Marked { run, browser: None }.alive()
 }
 
 impl Marked<'_> {
+    /// Those that carry the mark, and those that share a process group with one that does: what Chromium forks writes its
+    /// title over its environment, and the mark with it.
     fn alive(self) -> Vec<i32> {
         let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
-        entries
+        let living: Vec<(i32, i32, bool)> = entries
             .filter_map(|entry| {
                 let entry = entry.ok()?;
                 let id: i32 = entry.file_name().to_str()?.parse().ok()?;
-                (self.fits(&entry.path()) && !is_zombie(&entry.path())).then_some(id)
+                let group = living_in_group(&entry.path())?;
+                Some((id, group, self.fits(&entry.path())))
             })
+            .collect();
+        let own = rustix::process::getpgrp().as_raw_nonzero().get();
+        let groups: BTreeSet<i32> = living
+            .iter()
+            .filter(|(_, group, fits)| *fits && *group != own)
+            .map(|(_, group, _)| *group)
+            .collect();
+        living
+            .iter()
+            .filter(|(_, group, fits)| *fits || groups.contains(group))
+            .map(|(id, _, _)| *id)
             .collect()
     }
 
@@ -79,6 +94,7 @@ impl Marked<'_> {
     /// Kills these processes, until there are none.
     pub(super) fn kill(self) {
         for _ in 0..ROUNDS {
+            // All that are seen in one look are killed in one go: once the marked ones are gone, the others are not known.
             if self.signal(Signal::KILL) == 0 {
                 break;
             }
@@ -97,10 +113,13 @@ impl Marked<'_> {
     }
 }
 
-/// A zombie holds nothing any more; it only waits for its parent to ask how it ended.
-fn is_zombie(process: &Path) -> bool {
-    std::fs::read_to_string(process.join("stat"))
-        .ok()
-        .and_then(|stat| stat.rsplit_once(") ").map(|(_, rest)| rest.starts_with('Z')))
-        .unwrap_or(false)
+/// The process's group; nothing for a zombie, which holds nothing any more and only waits for its parent to ask how it
+/// ended.
+fn living_in_group(process: &Path) -> Option<i32> {
+    let stat = std::fs::read_to_string(process.join("stat")).ok()?;
+    let (_, rest) = stat.rsplit_once(") ")?;
+    let mut fields = rest.split(' ');
+    let state = fields.next()?;
+    let group = fields.nth(1)?.parse().ok()?;
+    (state != "Z").then_some(group)
 }
