@@ -1,6 +1,6 @@
 //! `webnn-pool run`
 
-use std::io::Read as _;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,6 +13,9 @@ use vocab::{Backend, BrowserName, DeviceKind, ModelType};
 use webnn_pool::{AcceleratedModel, Accelerator, ModelSpec, ResolvedModel, RunOptions, response};
 
 use super::{Failure, out};
+
+/// The longest request that is read, in bytes. As JSON, tensors take some ten times the room that they take on a page.
+const REQUEST_LIMIT: u64 = 1 << 30;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -206,16 +209,25 @@ async fn read_request(path: PathBuf) -> Result<InferRequest, Failure> {
         let standard_input = path == Path::new("-");
         let place = if standard_input { "standard input".to_owned() } else { path.display().to_string() };
         let json = if standard_input {
-            let mut json = Vec::new();
-            std::io::stdin().lock().read_to_end(&mut json).map(|_| json)
+            read_at_most(REQUEST_LIMIT, std::io::stdin().lock())
         } else {
-            std::fs::read(&path)
+            std::fs::File::open(&path).and_then(|file| read_at_most(REQUEST_LIMIT, file))
         };
         let json = json.map_err(|error| format!("could not read {place}: {error}"))?;
         InferRequest::from_json(&json, &Limits::default())
             .map_err(|error| format!("{place} is not a usable request: {}", chain(&error)))
     });
     Ok(read.await??)
+}
+
+/// Reads to the end, which must come within `limit` bytes.
+fn read_at_most(limit: u64, from: impl Read) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    from.take(limit + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit {
+        return Err(std::io::Error::other(format!("it is longer than {limit} bytes")));
+    }
+    Ok(bytes)
 }
 
 /// Finds out before anything is computed that the response will have no place to go to.

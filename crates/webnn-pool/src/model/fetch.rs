@@ -1,5 +1,7 @@
 //! Downloading a model whose hash is known.
 
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
 use url::Url;
@@ -9,13 +11,18 @@ use crate::error::ModelError;
 /// A protobuf message, and so an ONNX file, ends at 2 GiB.
 const LIMIT: u64 = 2 << 30;
 
+/// How long a server may take to answer at all, and then to go on.
+const SILENCE: Duration = Duration::from_secs(30);
+
 /// Downloads a file into memory.
 pub(super) async fn download(url: &Url) -> Result<Bytes, ModelError> {
     webnn_bridge::ensure_tls_provider();
-    let failed = |source: reqwest::Error| ModelError::Download { url: url.to_string(), source };
+    let failed =
+        |source: reqwest::Error| ModelError::Download { url: url.to_string(), source: source.without_url() };
     let too_long = || ModelError::DownloadTooLong { url: url.to_string(), limit: LIMIT };
-    let response =
-        reqwest::get(url.clone()).await.and_then(reqwest::Response::error_for_status).map_err(failed)?;
+    let client = reqwest::Client::builder().connect_timeout(SILENCE).read_timeout(SILENCE).build();
+    let response = client.map_err(failed)?.get(url.clone()).send().await;
+    let response = response.and_then(reqwest::Response::error_for_status).map_err(failed)?;
     if response.content_length().is_some_and(|length| length > LIMIT) {
         return Err(too_long());
     }

@@ -1,5 +1,6 @@
 //! Reading and checking a model before any browser sees it.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -45,6 +46,30 @@ impl ResolvedModel {
     pub fn name(&self) -> &str {
         &self.model.name
     }
+
+    /// The version; empty where none was given.
+    #[must_use]
+    pub fn version(&self) -> &str {
+        &self.model.version
+    }
+
+    /// What the model is for, where it is known.
+    #[must_use]
+    pub fn model_type(&self) -> Option<vocab::ModelType> {
+        self.model.model_type
+    }
+
+    /// The identity of the model's contents: of its file, and of the files that hold its weights.
+    #[must_use]
+    pub fn hash(&self) -> ModelHash {
+        self.model.hash
+    }
+
+    /// Bytes that a worker needs to load it, as an estimate.
+    #[must_use]
+    pub fn memory_estimate_bytes(&self) -> u64 {
+        self.model.memory_estimate_bytes
+    }
 }
 
 async fn resolve(spec: ModelSpec, budget: u64) -> Result<Arc<Model>, ModelError> {
@@ -71,12 +96,14 @@ async fn resolve(spec: ModelSpec, budget: u64) -> Result<Arc<Model>, ModelError>
             .or_else(|| place.as_ref().map(|place| place.stem.clone()))
             .or(fallback_name)
             .unwrap_or_else(|| "model".to_owned());
-        let parts = read_parts(&name, place.as_ref(), contents, budget)?;
-        if let Some(wanted) = wanted
-            && parts.files[0].hash != wanted
-        {
-            return Err(ModelError::WrongHash { name, got: parts.files[0].hash, wanted });
+        if let (Some(wanted), Some(contents)) = (wanted, &contents) {
+            // Before anything is made of it: whatever else came is not even looked at.
+            let got = hash_bytes(contents);
+            if got != wanted {
+                return Err(ModelError::WrongHash { name, got, wanted });
+            }
         }
+        let parts = read_parts(&name, place.as_ref(), contents, budget)?;
         let model_type =
             model_type.or_else(|| hub.family()).or(parts.family).or_else(|| family_by_name(&name));
         Ok(Arc::new(Model {
@@ -109,11 +136,10 @@ fn read_parts(
         (Some(bytes), _) => (bytes.clone(), ModelSource::Memory(bytes), "model.onnx".to_owned()),
         (None, Some(place)) => {
             let path = &place.onnx;
-            let bytes =
-                std::fs::read(path).map_err(|source| ModelError::Read { path: path.clone(), source })?;
+            let bytes = read_file(name, path, budget)?;
             let file_name =
                 path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-            (Bytes::from(bytes), ModelSource::Path(path.clone()), file_name)
+            (bytes, ModelSource::Path(path.clone()), file_name)
         }
         (None, None) => (Bytes::new(), ModelSource::Memory(Bytes::new()), String::new()),
     };
@@ -134,6 +160,21 @@ fn read_parts(
         memory_estimate_bytes: needs,
         signature: graph.signature().clone(),
     })
+}
+
+/// Reads a model's own file, if it can fit any worker at all.
+fn read_file(name: &str, path: &Path, budget: u64) -> Result<Bytes, ModelError> {
+    let unreadable = |source| ModelError::Read { path: path.to_owned(), source };
+    let metadata = std::fs::metadata(path).map_err(unreadable)?;
+    if !metadata.is_file() {
+        // A device or a pipe may have no end.
+        let what = "it is neither a file nor a directory";
+        return Err(unreadable(io::Error::new(io::ErrorKind::InvalidInput, what)));
+    }
+    if metadata.len() > budget {
+        return Err(ModelError::TooLarge { name: name.to_owned(), needs: metadata.len(), largest: budget });
+    }
+    Ok(std::fs::read(path).map_err(unreadable)?.into())
 }
 
 /// A model of one file is that file; with external data it is all of them.
