@@ -10,7 +10,7 @@ import { PROTOCOL_VERSION } from './protocol.js';
 const RECONNECT_MS = [100, 200, 400, 800, 1600, 3200, 5000, 5000];
 
 /** How long an engine may take until it has probed its backend; one that does not answer at all is as good as absent. */
-const PROBE_MS = 45_000;
+const PROBE_MS = 60_000;
 
 /** Engines that broke are started anew this often within this time; after that the page ends, and starts afresh. */
 const RESETS = 5;
