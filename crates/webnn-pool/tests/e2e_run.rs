@@ -5,7 +5,8 @@ mod support;
 use std::fmt::Write as _;
 
 use serde_json::{Value, json};
-use support::{Backend, BrowserName, Fixture, PAIRS, Ran, RunArgs, fixture, full};
+use support::{Backend, BrowserName, Fixture, PAIRS, Ran, RunArgs, fixture, full, pool};
+use tensor::oip::{InferResponse, Limits};
 
 /// The fixtures besides the golden one.
 const MODELS: [&str; 9] = [
@@ -118,6 +119,93 @@ fn each_kind_of_model_is_right_somewhere() {
     check("llama-tiny", "prefill-b2-padded", (Chromium, Backend::Wasm));
     check("llama-tiny", "decode-p8", (Firefox, Backend::Wasm));
     check("resnet-mini", "b3", (Firefox, Backend::WebGpu));
+}
+
+/// Runs a small model with a list of backends. Gives the backend that did it, and what the response says about that.
+fn with_backends(
+    (name, case): (&str, &str),
+    browser: BrowserName,
+    backends: &str,
+) -> Result<(String, Option<bool>), String> {
+    let fixture = fixture(name);
+    let case = fixture.case(case);
+    let (model, input) = (fixture.directory.to_string_lossy(), fixture.request_path(case));
+    let (input, browser) = (input.to_string_lossy(), browser.to_string());
+    let ran = pool(
+        &["run", &model, "--input", &input, "--browser", &browser, "--backend", backends, "--json"],
+        b"",
+    );
+    if ran.status == Some(1) {
+        return Err(ran.error().unwrap_or_else(|why| panic!("{why}")).to_owned());
+    }
+    let response = ran.response().unwrap_or_else(|why| panic!("{why}"));
+    let listed =
+        response.parameters.get("backends_requested").map(|list| list.as_array().expect("a list").len());
+    assert_eq!(listed, backends.contains(',').then_some(2));
+    let told = |key: &str| response.parameters.get(key).cloned().unwrap_or(Value::Null);
+    Ok((told("backend").as_str().expect("a name").to_owned(), told("fallback").as_bool()))
+}
+
+const GOLDEN: (&str, &str) = ("micro/golden-f32", "golden");
+
+/// No WebNN computes on text, so ONNX Runtime itself would quietly take another provider.
+const TEXT: (&str, &str) = ("identity/string", "values");
+
+#[test]
+fn a_fallback_that_was_asked_for_is_named() {
+    let shell = BrowserName::ChromiumHeadlessShell;
+    let on = |backend: &str, fallback| Ok((backend.to_owned(), fallback));
+    assert_eq!(with_backends(GOLDEN, shell, "webnn,wasm"), on("webnn", Some(false)));
+    assert_eq!(with_backends(TEXT, shell, "webnn,wasm"), on("wasm", Some(true)));
+    assert_eq!(with_backends(GOLDEN, BrowserName::Firefox, "webnn,wasm"), on("wasm", Some(true)));
+    assert_eq!(with_backends(GOLDEN, BrowserName::Firefox, "wasm"), on("wasm", None));
+}
+
+#[test]
+fn a_backend_that_cannot_is_an_error_and_no_other_is_used() {
+    let error = with_backends(GOLDEN, BrowserName::Firefox, "webnn").expect_err("Firefox has no WebNN");
+    assert!(
+        error.contains("firefox offers none of the backends asked for: webnn: navigator.ml is absent"),
+        "{error}"
+    );
+    let error = with_backends(TEXT, BrowserName::ChromiumHeadlessShell, "webnn").expect_err("text on WebNN");
+    println!("{error}");
+    assert!(error.contains("could not load the model on webnn (unsupported"), "{error}");
+}
+
+#[test]
+fn many_runs_tell_how_long_they_took_and_the_response_goes_to_a_file() {
+    let golden = fixture("micro/golden-f32");
+    let (model, input) = (golden.directory.to_string_lossy(), golden.request_path(golden.case("golden")));
+    let folder = tempfile::tempdir().expect("a folder");
+    let output = folder.path().join("response.json");
+    let (input, to) = (input.to_string_lossy(), output.to_string_lossy());
+    let ran = pool(
+        &[
+            "run",
+            &model,
+            "--input",
+            &input,
+            "--output",
+            &to,
+            "--browser",
+            "firefox",
+            "--backend",
+            "wasm",
+            "--repeat",
+            "50",
+        ],
+        b"",
+    );
+    assert_eq!(ran.status, Some(0), "{ran:?}");
+    assert!(ran.stdout.contains("golden-f32") && ran.stdout.contains("firefox"), "a summary: {}", ran.stdout);
+    let written = std::fs::read(output).expect("a response");
+    let response = InferResponse::from_json(&written, &Limits::default()).expect("a response");
+    golden.compare(golden.case("golden"), &response.outputs).expect("right numbers");
+    let repeat = &response.parameters["repeat"];
+    assert_eq!((&repeat["count"], &repeat["failures"]), (&json!(50), &json!(0)), "{repeat}");
+    let ms = |key: &str| repeat[key].as_f64().unwrap_or_else(|| panic!("{key} of {repeat}"));
+    assert!(0.0 < ms("in_page_p50") && ms("in_page_p50") <= ms("p50") && ms("p50") <= ms("p95"), "{repeat}");
 }
 
 #[test]
