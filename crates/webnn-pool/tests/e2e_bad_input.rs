@@ -1,4 +1,5 @@
 //! What is wrong is said at once, in one message, and harms nobody else.
+#![allow(clippy::print_stdout, reason = "the figures are for whoever runs it with --nocapture")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! `webnn-pool browsers --json`: each of the seven names, and what was executed on each backend of those that are here.
+#![allow(clippy::print_stdout, reason = "the figures are for whoever runs it with --nocapture")]
 
 mod support;
 

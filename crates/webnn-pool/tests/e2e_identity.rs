@@ -1,4 +1,5 @@
 //! Every element type of ONNX passes through an Identity model unchanged, bit for bit, or is refused with a clear error.
+#![allow(clippy::print_stdout, reason = "the figures are for whoever runs it with --nocapture")]
 
 mod support;
 
@@ -66,9 +67,8 @@ async fn refused_case(accelerator: &Accelerator, name: &str, case: &str, wanted:
     let model = model.unwrap_or_else(|error| panic!("{name}: {error:?}"));
     let error = model.run(fixture.inputs(case)).await.map(|done| done.outputs).expect_err(name);
     println!("  {name} {case}: {error}");
-    let kind = match &error {
-        RunError::Load { kind, .. } | RunError::Inference { kind, .. } => kind,
-        _ => panic!("{name} {case}: {error:?}"),
+    let (RunError::Load { kind, .. } | RunError::Inference { kind, .. }) = &error else {
+        panic!("{name} {case}: {error:?}")
     };
     assert_eq!(kind, wanted, "{name} {case}: {error}");
 }

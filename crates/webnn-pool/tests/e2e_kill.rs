@@ -1,4 +1,5 @@
 //! However a pool ends, and whichever of its browsers does: no process and no folder of ours is left.
+#![allow(clippy::print_stdout, reason = "the figures are for whoever runs it with --nocapture")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Many requests at once on real browsers: each is answered once, and nothing is left of any.
+#![allow(clippy::print_stdout, reason = "the figures are for whoever runs it with --nocapture")]
 
 mod support;
 

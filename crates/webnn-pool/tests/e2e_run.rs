@@ -1,4 +1,5 @@
 //! `webnn-pool run` against a native runtime's numbers: every browser, every backend, every kind of model.
+#![allow(clippy::print_stdout, reason = "the figures are for whoever runs it with --nocapture")]
 
 mod support;
 
