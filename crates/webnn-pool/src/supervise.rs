@@ -1,10 +1,15 @@
 //! One task for each browser: its pages join the pool when they are ready and leave it when they end.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use pool_core::{LeaveCause, Membership, Pool};
 use tokio_util::sync::CancellationToken;
 use webnn_bridge::{LaunchedBrowser, Page, PageEnd};
+
+/// How long a page that was lost may take to come back by itself before it is loaded anew. Its own attempts come within
+/// the first seconds; after that, its process is gone or hangs.
+const RECONNECT: Duration = Duration::from_secs(5);
 
 /// Lets a page join the pool.
 pub(crate) fn join(pool: &Pool<Page>, page: &Page) -> Membership {
@@ -20,21 +25,24 @@ pub(crate) async fn supervise(
 ) {
     let mut present = Some(first);
     while let Some((current, membership)) = present.take() {
-        tokio::select! {
+        let patience = tokio::select! {
             end = current.ended() => {
                 tracing::warn!(worker = %membership.worker(), page = current.label(), %end, "a page left the pool");
                 membership.leave(cause(&end));
+                RECONNECT
             }
+            // The pool has put it out although it is there: only a fresh page is worth another try.
             why = membership.closed() => {
                 tracing::warn!(page = current.label(), ?why, "the pool put a worker out");
+                if why == LeaveCause::Shutdown { RECONNECT } else { Duration::ZERO }
             }
             () = stop.cancelled() => {
                 membership.leave(LeaveCause::Retired);
                 break;
             }
-        }
+        };
         tokio::select! {
-            next = browser.next_page() => present = next.map(|page| {
+            next = successor(&browser, patience) => present = next.map(|page| {
                 let membership = join(&pool, &page);
                 (page, membership)
             }),
@@ -42,6 +50,17 @@ pub(crate) async fn supervise(
         }
     }
     browser.end().await;
+}
+
+/// The next page of a browser: one that comes by itself within `patience`, else the one that a reload brings.
+async fn successor(browser: &LaunchedBrowser, patience: Duration) -> Option<Page> {
+    if let Ok(next) = tokio::time::timeout(patience, browser.next_page()).await {
+        return next;
+    }
+    if let Err(error) = browser.reload().await {
+        tracing::warn!(browser = browser.label(), %error, "a page could not be loaded anew");
+    }
+    browser.next_page().await
 }
 
 /// What the page told, with hardware before software: a software adapter is slower than WASM on the same processor.
