@@ -98,8 +98,11 @@ export async function createSession(ort, backend, device, model, options) {
   try {
     session = await ort.InferenceSession.create(model, settings);
   } catch (error) {
-    throw classify(error, 'load', log.stop());
+    const failure = classify(error, 'load', log.stop());
+    if (backend === 'webnn') await mend(ort);
+    throw failure;
   }
+  if (backend === 'webnn') proven ??= { model, settings };
   const placement = readPlacement(log.stop());
   const own = PROVIDERS[/** @type {keyof typeof PROVIDERS} */ (backend)];
   const nodes = Object.values(placement).reduce((sum, count) => sum + count, 0);
@@ -111,6 +114,20 @@ export async function createSession(ort, backend, device, model, options) {
     );
   }
   return { session, placement };
+}
+
+/** What the first session on WebNN was made of: the golden one's. @type {{model: Uint8Array, settings: any}|null} */
+let proven = null;
+
+/**
+ * Makes the sessions on WebNN usable again after another one could not be created. The runtime switches its tensors' way
+ * to the device off while it creates one, and back on only when that has worked; so a small one is created that works.
+ * @param {any} ort
+ */
+async function mend(ort) {
+  if (!proven) return;
+  const session = await ort.InferenceSession.create(proven.model, proven.settings);
+  await session.release();
 }
 
 /** The lines that are being collected, while a session is created. @type {string[]|null} */
