@@ -11,11 +11,12 @@ import { PageError } from './protocol.js';
  */
 const FAILURES = [
   [/device (?:is |was )?lost|context (?:is |was )?lost|DXGI_ERROR|GPUDevice.*lost/i, 'device_lost'],
-  [/out of memory|bad_?alloc|failed to allocate|cannot allocate|Array buffer allocation failed|could not allocate|memory access out of bounds|Cannot enlarge memory|Aborted\(OOM|Tensor shape is too large/i, 'out_of_memory'],
+  [/out of memory|bad_?alloc|failed to allocate|cannot allocate|Array buffer allocation failed|could not allocate|memory access out of bounds|Cannot enlarge memory|Aborted\(OOM|Tensor shape is too large|tensor size \d+ exceeds the size limit/i, 'out_of_memory'],
   [/unsupported (?:onnx )?(?:data ?type|element type|tensor type)|type .* is not supported|data type .* not supported|Unsupported type|is not currently registered or supported/i, 'unsupported_dtype'],
   [/No opset import for domain|is not a registered function\/op|No Op registered|Could not find an implementation|is under development|ERROR_CODE: 9,/i, 'unsupported_operator'],
   [/input '.*' is missing|invalid input '|Unexpected input|Got invalid dimensions|Invalid rank for input|Missing Input|invalid input name|Invalid Feed Input|while running .*(?:mismatch|incompatible|cannot be reshaped|out of (?:data )?bounds|broadcast)/is, 'invalid_input'],
   [/protobuf parsing failed|ModelProto does not have a graph|INVALID_PROTOBUF|INVALID_GRAPH|Load model .*failed|invalid model|ShapeInferenceError|TypeInferenceError|Unsupported model IR|external data|deserialize tensor/i, 'invalid_model'],
+  [/on 'MLGraphBuilder'/, 'unsupported_by_backend'],
 ];
 
 /** What ONNX Runtime's own status codes mean, where the message itself says nothing that we know. */
