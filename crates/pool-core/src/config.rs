@@ -41,7 +41,8 @@ pub struct PoolConfig {
     pub loads_per_worker: usize,
     /// How long a load may take before it is cancelled. Default 120 s.
     pub load_timeout: Duration,
-    /// How long an unload may take before the worker is taken out. Default 10 s.
+    /// How long an unload may take before the worker is taken out. Default 300 s: a page answers after the call that it
+    /// is working on, which has a deadline of its own.
     pub unload_timeout: Duration,
     /// How long a worker may keep a cancelled call before it is taken out as unresponsive. Default 10 s.
     pub cancel_grace: Duration,
@@ -70,7 +71,7 @@ impl Default for PoolConfig {
             sessions_per_worker: 16,
             loads_per_worker: 2,
             load_timeout: Duration::from_secs(120),
-            unload_timeout: Duration::from_secs(10),
+            unload_timeout: Duration::from_secs(300),
             cancel_grace: Duration::from_secs(10),
             load_backoff: Duration::from_secs(5),
             patience: Duration::from_secs(1),

@@ -52,6 +52,7 @@ export async function inspectDevice(backend, requested, softwareGraphics) {
   // Some browsers tell nothing of their adapter; the machine's owner knows better.
   gpu.software ||= softwareGraphics && !gpu.missing;
   if (backend === 'webgpu') {
+    if (requested !== 'gpu' && !gpu.missing) gpu.missing = `WebGPU offers graphics adapters alone: ask it for gpu, not for ${requested}`;
     return { adapter: gpu.name, software: gpu.software, effective: gpu.software ? 'cpu' : 'gpu', missing: gpu.missing };
   }
   const ml = /** @type {any} */ (navigator).ml;
@@ -60,14 +61,24 @@ export async function inspectDevice(backend, requested, softwareGraphics) {
     const context = await ml.createContext({ deviceType: requested });
     const accelerated = context.accelerated;
     context.destroy?.();
-    // Where the browser says whether the context is accelerated it is believed. Where it does not, a machine that
-    // offers no hardware graphics adapter cannot have run on one.
-    let effective = requested;
-    if (accelerated === false || (accelerated === undefined && requested !== 'cpu' && (gpu.missing || gpu.software))) effective = 'cpu';
-    return { adapter: null, software: false, effective, missing: null };
+    return { adapter: null, software: false, effective: webNnDevice(requested, accelerated, Boolean(gpu.missing || gpu.software)), missing: null };
   } catch (error) {
     return { adapter: null, software: false, effective: 'cpu', missing: `navigator.ml.createContext failed: ${error instanceof Error ? error.message : error}` };
   }
+}
+
+/**
+ * The device that a WebNN context computes on, as far as it can be known. A browser that says whether the context is
+ * accelerated is believed. Of one that does not, only this is known: the processor is always there, and a machine that
+ * offers no hardware graphics adapter has not computed on one.
+ * @param {string} requested
+ * @param {boolean|undefined} accelerated
+ * @param {boolean} noGraphics  whether the machine has no hardware graphics adapter
+ */
+function webNnDevice(requested, accelerated, noGraphics) {
+  if (requested === 'cpu' || accelerated === false) return 'cpu';
+  if (accelerated === true) return requested;
+  return noGraphics && requested === 'gpu' ? 'cpu' : 'unknown';
 }
 
 /** @returns {Promise<{name: string|null, software: boolean, missing: string|null}>} */

@@ -20,7 +20,8 @@ pub struct BridgeLimits {
     pub heartbeat_timeout: Duration,
     /// How long a page may take to confirm a cancellation before its engine is ended. Default: 5 s.
     pub cancel_grace: Duration,
-    /// How long a launched browser may take until its page has probed all backends. Default: 120 s.
+    /// How long a launched browser may take until its page has probed all backends. Default: 240 s, because a probe that
+    /// hangs is given 60 s, and there may be one for each backend.
     pub ready_timeout: Duration,
 }
 
@@ -31,7 +32,7 @@ impl Default for BridgeLimits {
             heartbeat: Duration::from_secs(2),
             heartbeat_timeout: Duration::from_secs(20),
             cancel_grace: Duration::from_secs(5),
-            ready_timeout: Duration::from_secs(120),
+            ready_timeout: Duration::from_secs(240),
         }
     }
 }

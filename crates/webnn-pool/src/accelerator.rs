@@ -107,7 +107,8 @@ impl Accelerator {
         self.pages.lock().push(page.clone());
         // Joined here and not in the task, so that the caller's next request finds the worker.
         let membership = join(&self.pool, &page);
-        self.tasks.spawn(supervise(self.pool.clone(), browser, (page, membership), self.stop.clone()));
+        let pages = Arc::clone(&self.pages);
+        self.tasks.spawn(supervise(self.pool.clone(), pages, browser, (page, membership), self.stop.clone()));
         Ok(())
     }
 
@@ -126,7 +127,7 @@ impl Accelerator {
         AcceleratedModel::new(self.pool.clone(), Arc::clone(&model.model))
     }
 
-    /// The pages that were launched, also those that have ended since.
+    /// The page of each browser that was launched: the newest one, which may have ended.
     #[must_use]
     pub fn pages(&self) -> Vec<Page> {
         self.pages.lock().clone()

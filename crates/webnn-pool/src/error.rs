@@ -106,6 +106,24 @@ pub enum ModelError {
         /// The length that the model needs.
         needed: u64,
     },
+    /// The model keeps weights in other files, but it was given as bytes or an address and so has no folder.
+    #[error(
+        "{name} keeps weights in {path}, which bytes and addresses have no place for: give the model as a path"
+    )]
+    ExternalWithoutFolder {
+        /// The model.
+        name: String,
+        /// The first of the files.
+        path: String,
+    },
+    /// The model has inputs or outputs that cannot be sent to a page.
+    #[error("{name} has {what}")]
+    Interface {
+        /// The model.
+        name: String,
+        /// What is wrong with them.
+        what: String,
+    },
     /// The model cannot fit any worker.
     #[error(
         "{name} needs about {needs} bytes to load, and a worker may take {largest}: shard it, or raise the memory budget"

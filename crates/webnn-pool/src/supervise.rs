@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use pool_core::{LeaveCause, Membership, Pool};
 use tokio_util::sync::CancellationToken;
 use webnn_bridge::{LaunchedBrowser, Page, PageEnd};
@@ -16,9 +17,11 @@ pub(crate) fn join(pool: &Pool<Page>, page: &Page) -> Membership {
     pool.join(worker_info(page), Arc::new(page.clone()))
 }
 
-/// Keeps a browser's pages in the pool until `stop`, then closes the browser. The first page has joined already.
+/// Keeps a browser's pages in the pool, and the list of `pages` up to date, until `stop`; then closes the browser. The
+/// first page has joined already.
 pub(crate) async fn supervise(
     pool: Pool<Page>,
+    pages: Arc<Mutex<Vec<Page>>>,
     browser: LaunchedBrowser,
     first: (Page, Membership),
     stop: CancellationToken,
@@ -43,6 +46,9 @@ pub(crate) async fn supervise(
         };
         tokio::select! {
             next = successor(&browser, patience) => present = next.map(|page| {
+                let mut all = pages.lock();
+                all.retain(|known| known.label() != page.label());
+                all.push(page.clone());
                 let membership = join(&pool, &page);
                 (page, membership)
             }),
@@ -54,8 +60,10 @@ pub(crate) async fn supervise(
 
 /// The next page of a browser: one that comes by itself within `patience`, else the one that a reload brings.
 async fn successor(browser: &LaunchedBrowser, patience: Duration) -> Option<Page> {
-    if let Ok(next) = tokio::time::timeout(patience, browser.next_page()).await {
-        return next;
+    // No page at all, as after a violation of the protocol, is a reason for a reload too; a browser that is gone
+    // refuses it.
+    if let Ok(Some(next)) = tokio::time::timeout(patience, browser.next_page()).await {
+        return Some(next);
     }
     if let Err(error) = browser.reload().await {
         tracing::warn!(browser = browser.label(), %error, "a page could not be loaded anew");

@@ -28,7 +28,7 @@ fn executed(row: &Value, backend: Backend, computes: bool) {
     let name = text(row, "name");
     let verdict = &row["backends"][backend.as_str()];
     println!("{name} {backend}: {verdict}");
-    assert_eq!(verdict["executed"], true, "{name} {backend}: {verdict}");
+    assert_eq!(verdict["executed"], computes, "{name} {backend}: {verdict}");
     assert_eq!(verdict["cross_origin_isolated"], true, "{name} {backend}: {verdict}");
     assert!(verdict["threads"].as_u64().is_some_and(|threads| threads >= 1), "{name} {backend}: {verdict}");
     assert!(verdict["probe_ms"].as_f64().is_some_and(|ms| ms > 0.0), "{name} {backend}: {verdict}");

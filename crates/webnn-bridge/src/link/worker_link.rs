@@ -15,7 +15,7 @@ use super::page::Page;
 use crate::protocol::{FileMeta, LoadMeta, LoadedMeta, ResultMeta, RunMeta, UnloadMeta, kind};
 
 /// How long a page may take to drop a session.
-const UNLOAD: Duration = Duration::from_secs(30);
+const UNLOAD: Duration = Duration::from_secs(300);
 
 impl WorkerLink for Page {
     async fn load(&self, call: LoadCall) -> Result<LoadReport, LinkError> {

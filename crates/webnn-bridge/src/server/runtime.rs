@@ -20,6 +20,13 @@ pub(super) async fn file(
     if version != runtime.version || !runtime.files.contains(&file) {
         return (StatusCode::NOT_FOUND, "no such runtime file").into_response();
     }
+    // The runtime's own threads are workers too, whose policy is that of these files. Only the build for WebGPU and WebNN
+    // makes code from strings.
+    let scripts = if file.contains(".asyncify.") || file.contains(".jsep.") || file.contains(".jspi.") {
+        "'self' 'wasm-unsafe-eval' 'unsafe-eval'"
+    } else {
+        "'self' 'wasm-unsafe-eval'"
+    };
     let media_type =
         if file.ends_with(".wasm") { "application/wasm" } else { "text/javascript; charset=utf-8" };
     match open(&runtime.folder.join(&file)).await {
@@ -29,8 +36,10 @@ pub(super) async fn file(
                 (header::CONTENT_LENGTH, length.to_string()),
                 // The version is part of the path, so what is under it never changes.
                 (header::CACHE_CONTROL, "public, max-age=31536000, immutable".to_owned()),
-                // The runtime's own threads are workers too, and need a policy that lets them compile.
-                (header::CONTENT_SECURITY_POLICY, "default-src 'none'; script-src 'self' 'wasm-unsafe-eval' 'unsafe-eval'; connect-src 'self'".to_owned()),
+                (
+                    header::CONTENT_SECURITY_POLICY,
+                    format!("default-src 'none'; script-src {scripts}; connect-src 'self'"),
+                ),
             ];
             (headers, body).into_response()
         }

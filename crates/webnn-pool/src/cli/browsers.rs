@@ -54,7 +54,7 @@ struct Installation {
 struct BackendRow {
     #[serde(flatten)]
     verdict: Verdict,
-    /// How the verdict was come by: always by running a model.
+    /// Whether the golden model ran and gave numbers; where the interface is missing, there was nothing to run it on.
     executed: bool,
     cross_origin_isolated: bool,
 }
@@ -147,7 +147,14 @@ fn describe(row: &mut Row, page: &Page) {
         .verdicts()
         .into_iter()
         .map(|(backend, verdict)| {
-            (backend, BackendRow { verdict, executed: true, cross_origin_isolated: isolated })
+            (
+                backend,
+                BackendRow {
+                    executed: verdict.max_abs_error.is_some(),
+                    verdict,
+                    cross_origin_isolated: isolated,
+                },
+            )
         })
         .collect();
 }

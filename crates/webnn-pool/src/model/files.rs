@@ -15,6 +15,9 @@ use crate::error::ModelError;
 /// Where a directory may hold its model, in the order in which it is looked for.
 const CANDIDATES: &[&str] = &["model.onnx", "onnx/model.onnx", "1/model.onnx"];
 
+/// Bytes of a `config.json` that are read at most.
+const CONFIG_LIMIT: u64 = 1 << 20;
+
 /// What a Hugging Face `config.json` says that we use.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct HubConfig {
@@ -26,8 +29,13 @@ pub(super) struct HubConfig {
 impl HubConfig {
     /// Reads the `config.json` of a directory; without one, or with an unreadable one, nothing is known.
     pub(super) fn beside(directory: &Path) -> Self {
-        std::fs::read(directory.join("config.json"))
-            .ok()
+        let path = directory.join("config.json");
+        // Anything else than a small plain file is no configuration, and might never end.
+        let plain =
+            std::fs::metadata(&path).is_ok_and(|found| found.is_file() && found.len() <= CONFIG_LIMIT);
+        plain
+            .then(|| std::fs::read(path).ok())
+            .flatten()
             .and_then(|json| serde_json::from_slice(&json).ok())
             .unwrap_or_default()
     }
@@ -99,7 +107,9 @@ pub(super) fn external_files(
     name: &str,
     directory: &Path,
     wanted: &[onnx_graph::ExternalFile],
+    budget: u64,
 ) -> Result<Vec<ModelFile>, ModelError> {
+    let mut whole = 0_u64;
     for file in wanted {
         let path = directory.join(&file.path);
         match std::fs::metadata(&path) {
@@ -111,8 +121,12 @@ pub(super) fn external_files(
                 let (got, needed) = (metadata.len(), file.min_bytes);
                 return Err(ModelError::ExternalShort { name: name.to_owned(), path, got, needed });
             }
-            Ok(_) => {}
+            Ok(metadata) => whole = whole.saturating_add(metadata.len()),
         }
+    }
+    // A page fetches whole files, whatever the model uses of them.
+    if whole > budget {
+        return Err(ModelError::TooLarge { name: name.to_owned(), needs: whole, largest: budget });
     }
     let read = |file: &onnx_graph::ExternalFile| {
         let path = directory.join(&file.path);

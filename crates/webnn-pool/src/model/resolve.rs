@@ -8,6 +8,7 @@ use bytes::Bytes;
 use pool_core::{Model, ModelFile, ModelSource};
 use sha2::{Digest as _, Sha256};
 use tensor::Signature;
+use tensor::frame::Limits;
 use vocab::ModelHash;
 
 use super::family::family_by_name;
@@ -149,8 +150,21 @@ fn read_parts(
     if needs > budget {
         return Err(ModelError::TooLarge { name: name.to_owned(), needs, largest: budget });
     }
-    let directory = place.and_then(|place| place.onnx.parent()).unwrap_or_else(|| Path::new(""));
-    let external = external_files(name, directory, graph.external_files())?;
+    check_interface(name, graph.signature())?;
+    let external = match (
+        place.map(|place| place.onnx.parent().unwrap_or_else(|| Path::new(""))),
+        graph.external_files(),
+    ) {
+        (Some(directory), wanted) => external_files(name, directory, wanted, budget)?,
+        (None, []) => Vec::new(),
+        // Without a folder of its own it must not get files of whatever folder we happen to run in.
+        (None, [first, ..]) => {
+            return Err(ModelError::ExternalWithoutFolder {
+                name: name.to_owned(),
+                path: first.path.clone(),
+            });
+        }
+    };
     let main = ModelFile { path: file_name, hash: hash_bytes(&bytes), bytes: bytes.len() as u64, source };
     let mut files = vec![main];
     files.extend(external);
@@ -175,6 +189,29 @@ fn read_file(name: &str, path: &Path, budget: u64) -> Result<Bytes, ModelError> 
         return Err(ModelError::TooLarge { name: name.to_owned(), needs: metadata.len(), largest: budget });
     }
     Ok(std::fs::read(path).map_err(unreadable)?.into())
+}
+
+/// Refuses inputs and outputs that the frames between host and page could not carry.
+fn check_interface(name: &str, signature: &Signature) -> Result<(), ModelError> {
+    let limits = Limits::default();
+    let refused = |what: String| Err(ModelError::Interface { name: name.to_owned(), what });
+    for (side, specs) in [("inputs", &signature.inputs), ("outputs", &signature.outputs)] {
+        if specs.len() > limits.max_tensors {
+            return refused(format!("{} {side}, and {} are the most", specs.len(), limits.max_tensors));
+        }
+        // All names of a side stand in one message.
+        let names: usize = specs.iter().map(|spec| spec.name.len()).sum();
+        if names > limits.max_meta_bytes / 4
+            || specs.iter().any(|spec| spec.name.len() > limits.max_name_bytes)
+        {
+            return refused(format!("names of {side} that are too long"));
+        }
+        let ranks = specs.iter().filter_map(|spec| spec.dims.as_ref().map(Vec::len));
+        if let Some(rank) = ranks.max().filter(|rank| *rank > limits.max_rank) {
+            return refused(format!("{side} of rank {rank}, and {} is the most", limits.max_rank));
+        }
+    }
+    Ok(())
 }
 
 /// A model of one file is that file; with external data it is all of them.
