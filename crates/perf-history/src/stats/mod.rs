@@ -1,5 +1,15 @@
 //! Numbers about one arm, from its observations, with `now` passed in.
 
+mod arm;
+mod drift;
+mod interval;
+mod latency;
+mod rate;
 mod sketch;
 
+pub use arm::{ArmStats, Estimate, Memory};
+pub use drift::{Change, Direction, Drift};
+pub use interval::{Interval, wilson};
+pub use latency::DecayedLatency;
+pub use rate::DecayedRate;
 pub use sketch::LatencySketch;

@@ -16,7 +16,9 @@ pub enum Location {
 
 /// A text that is neither a path nor the address of a server.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is no history: give the path of an SQLite file, or an address that begins with postgres://")]
+#[error(
+    "{text:?} is no history: give the path of an SQLite file, or an address that begins with postgres://"
+)]
 #[non_exhaustive]
 pub struct ParseLocationError {
     /// The text, without what may be a password.
