@@ -39,7 +39,7 @@ enum Outcome {
 
 fn run(fixture: &Fixture, case: &str, (browser, backend): (BrowserName, Backend)) -> Result<Outcome, String> {
     // A software adapter takes minutes for what hardware does in milliseconds.
-    let seconds = if backend == Backend::WebGpu { 240 } else { 60 };
+    let seconds = if backend == Backend::WebGpu { 600 } else { 60 };
     let case = fixture.case(case);
     let (model, input) = (fixture.directory.clone(), fixture.request_path(case));
     let ran = RunArgs { model, input, browser, backend, seconds }.run();
