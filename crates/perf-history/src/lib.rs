@@ -24,6 +24,7 @@
 //! ```
 
 mod arm;
+mod experience;
 mod observation;
 mod outcome;
 mod prior;
@@ -34,6 +35,7 @@ pub mod stats;
 pub mod store;
 
 pub use arm::Arm;
+pub use experience::{Experience, ExperienceSettings, Source, Standing};
 pub use observation::{ModelId, Observation, Operation, UnixMillis};
 pub use outcome::{Outcome, TimeoutPhase, UnknownOutcome, Verdict};
 pub use prior::prior_latency_ratio;

@@ -106,20 +106,22 @@ impl ArmStats {
     /// What is thought of it at `now`, with intervals of `z` standard deviations to each side.
     #[must_use]
     pub fn estimate(&self, now: UnixMillis, z: f64, memory: &Memory) -> Estimate {
-        let mut aged = (self.success.clone(), self.latency.clone());
         let left = self.last.map_or(1.0, |last| memory.left(now.since(last)));
-        aged.0.fade(left);
-        aged.1.fade(left);
-        let (success, latency) = aged;
         Estimate {
-            success_rate: success.rate().unwrap_or(0.0),
-            success: success.interval(z),
-            latency_ms: latency.geometric_mean_ms(),
-            latency: latency.interval_ms(z),
+            success_rate: self.success.rate().unwrap_or(0.0),
+            success: self.success.interval_after(left, z),
+            latency_ms: self.latency.geometric_mean_ms(),
+            latency: self.latency.interval_after(left, z),
             samples: self.samples,
-            effective_samples: success.samples(),
+            effective_samples: self.success.samples_after(left),
             former_ms: self.former_ms,
         }
+    }
+
+    /// When it was last observed.
+    #[must_use]
+    pub fn last(&self) -> Option<UnixMillis> {
+        self.last
     }
 
     /// A quantile of the latencies that are remembered, in milliseconds.

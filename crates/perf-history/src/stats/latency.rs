@@ -1,5 +1,6 @@
 //! How long it takes, where old samples count for less.
 
+use super::rate::effective;
 use super::{Interval, LatencySketch};
 use crate::LEAST_MS;
 
@@ -56,9 +57,12 @@ impl DecayedLatency {
     /// The effective number of samples.
     #[must_use]
     pub fn samples(&self) -> f64 {
-        let kish =
-            if self.square_weight > 0.0 { self.weight * self.weight / self.square_weight } else { 0.0 };
-        kish.min(2.0 * self.weight)
+        self.samples_after(1.0)
+    }
+
+    /// The effective number of samples once everything has faded by a factor.
+    pub(super) fn samples_after(&self, factor: f64) -> f64 {
+        effective(self.weight, self.square_weight, factor)
     }
 
     /// The mean of the logarithms; `None` without samples.
@@ -83,8 +87,13 @@ impl DecayedLatency {
     /// The interval of the geometric mean in milliseconds, `z` standard errors to each side: exp(μ ± z·σ⁄√n).
     #[must_use]
     pub fn interval_ms(&self, z: f64) -> Option<Interval> {
+        self.interval_after(1.0, z)
+    }
+
+    /// The interval once everything has faded by a factor.
+    pub(super) fn interval_after(&self, factor: f64, z: f64) -> Option<Interval> {
         let mean = self.mean()?;
-        let half = z.abs() * self.sigma() / self.samples().max(0.1).sqrt();
+        let half = z.abs() * self.sigma() / self.samples_after(factor).max(0.1).sqrt();
         Some(Interval { low: (mean - half).exp(), high: (mean + half).exp() })
     }
 

@@ -36,10 +36,12 @@ impl DecayedRate {
     /// The effective number of samples.
     #[must_use]
     pub fn samples(&self) -> f64 {
-        // The weights of a single sample that has faded are w and w²: as a number of samples that is w, not 1.
-        let kish =
-            if self.square_weight > 0.0 { self.weight * self.weight / self.square_weight } else { 0.0 };
-        kish.min(2.0 * self.weight)
+        self.samples_after(1.0)
+    }
+
+    /// The effective number of samples once everything has faded by a factor.
+    pub(super) fn samples_after(&self, factor: f64) -> f64 {
+        effective(self.weight, self.square_weight, factor)
     }
 
     /// The share of successes; `None` without samples.
@@ -51,9 +53,23 @@ impl DecayedRate {
     /// Wilson's interval of the share.
     #[must_use]
     pub fn interval(&self, z: f64) -> Interval {
-        let n = self.samples();
+        self.interval_after(1.0, z)
+    }
+
+    /// The interval once everything has faded by a factor.
+    pub(super) fn interval_after(&self, factor: f64, z: f64) -> Interval {
+        let n = self.samples_after(factor);
         wilson(self.rate().unwrap_or(0.0) * n, n, z)
     }
+}
+
+/// (Σw)² ⁄ Σw², after all weights have been multiplied by `factor`.
+///
+/// That quotient does not change when all weights shrink alike, so a single sample that has faded to next to nothing
+/// would still count as one. It is therefore held below 2·Σw, which lies above it as long as nothing has faded.
+pub(super) fn effective(weight: f64, square_weight: f64, factor: f64) -> f64 {
+    let kish = if square_weight > 0.0 { weight * weight / square_weight } else { 0.0 };
+    kish.min(2.0 * weight * factor)
 }
 
 #[cfg(test)]
