@@ -18,4 +18,6 @@ pub use observation::{ModelId, Observation, Operation, UnixMillis};
 pub use outcome::{Outcome, TimeoutPhase, UnknownOutcome, Verdict};
 pub use rollup::{LEAST_MS, Period, Rollup, Totals};
 pub use shape::ShapeBucket;
-pub use store::{Compacted, HistoryStore, Location, ParseLocationError, Query, Retention, StoreError, Stored};
+pub use store::{
+    Compacted, HistoryStore, Location, ParseLocationError, Query, Retention, StoreError, Stored,
+};

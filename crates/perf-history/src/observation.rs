@@ -7,7 +7,9 @@ use vocab::{ModelHash, ModelType, WorkerId};
 use crate::{Arm, Outcome, ShapeBucket};
 
 /// A point in time: milliseconds since 1970-01-01 UTC. Whoever observes passes it in; nothing here reads a clock.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, serde::Serialize, serde::Deserialize,
+)]
 #[serde(transparent)]
 pub struct UnixMillis(pub i64);
 

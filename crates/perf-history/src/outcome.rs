@@ -63,7 +63,9 @@ impl Outcome {
             Self::WrongNumbers | Self::WorkerVanished => Verdict::Failure,
             Self::Reported(FailureKind::Cancelled) => Verdict::Neutral,
             Self::Reported(kind) if kind.is_callers_fault() => Verdict::Neutral,
-            Self::Reported(_) | Self::TimedOut(TimeoutPhase::Loading | TimeoutPhase::Running) => Verdict::Failure,
+            Self::Reported(_) | Self::TimedOut(TimeoutPhase::Loading | TimeoutPhase::Running) => {
+                Verdict::Failure
+            }
             Self::TimedOut(TimeoutPhase::Queued) | Self::CallersError => Verdict::Neutral,
         }
     }
@@ -149,10 +151,7 @@ mod tests {
     #[test]
     fn what_the_caller_caused_is_not_held_against_anybody() {
         assert_eq!(Outcome::reported(FailureKind::InvalidInput), Outcome::CallersError);
-        assert_eq!(
-            Outcome::reported(FailureKind::DeviceLost),
-            Outcome::Reported(FailureKind::DeviceLost)
-        );
+        assert_eq!(Outcome::reported(FailureKind::DeviceLost), Outcome::Reported(FailureKind::DeviceLost));
         assert!("reported".parse::<Outcome>().is_err());
     }
 }

@@ -8,7 +8,9 @@ use tensor::Bindings;
 /// The sizes of a model's symbolic dimensions, each rounded up to a power of two: `batch=1,sequence=128`.
 ///
 /// Empty for a model whose shapes are fixed.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default, serde::Serialize, serde::Deserialize,
+)]
 #[serde(transparent)]
 pub struct ShapeBucket(pub Arc<str>);
 

@@ -1,0 +1,44 @@
+//! Opening a store of whatever kind.
+
+use crate::{HistoryStore, Location, StoreError};
+
+/// Opens a store for reading and writing, and brings it to the schema of this version. An SQLite file is created where
+/// there is none, and so are the tables in a PostgreSQL database.
+///
+/// # Errors
+/// [`StoreError`]; [`StoreError::NotBuilt`] where the feature of that kind of store is not enabled.
+pub fn open(location: &Location) -> Result<Box<dyn HistoryStore>, StoreError> {
+    match location {
+        #[cfg(feature = "sqlite")]
+        Location::Sqlite(path) => Ok(Box::new(super::SqliteStore::open(path)?)),
+        #[cfg(feature = "postgres")]
+        Location::Postgres(address) => Ok(Box::new(super::PostgresStore::open(address)?)),
+        #[cfg(not(all(feature = "sqlite", feature = "postgres")))]
+        other => Err(not_built(other)),
+    }
+}
+
+/// Opens a store for reading, also while another process writes to it: its `append` and `compact` fail. Nothing is
+/// created, and no schema changed.
+///
+/// # Errors
+/// [`StoreError`]; [`StoreError::NotBuilt`] where the feature of that kind of store is not enabled.
+pub fn open_read_only(location: &Location) -> Result<Box<dyn HistoryStore>, StoreError> {
+    match location {
+        #[cfg(feature = "sqlite")]
+        Location::Sqlite(path) => Ok(Box::new(super::SqliteStore::open_read_only(path)?)),
+        #[cfg(feature = "postgres")]
+        Location::Postgres(address) => Ok(Box::new(super::PostgresStore::open_read_only(address)?)),
+        #[cfg(not(all(feature = "sqlite", feature = "postgres")))]
+        other => Err(not_built(other)),
+    }
+}
+
+#[cfg(not(all(feature = "sqlite", feature = "postgres")))]
+fn not_built(location: &Location) -> StoreError {
+    let kind = match location {
+        Location::Sqlite(_) => "sqlite",
+        Location::Postgres(_) => "postgres",
+    };
+    StoreError::NotBuilt { kind }
+}
