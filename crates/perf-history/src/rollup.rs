@@ -31,7 +31,7 @@ impl Period {
     /// The beginning of the period that a point in time falls into.
     #[must_use]
     pub const fn start(self, at: UnixMillis) -> UnixMillis {
-        UnixMillis(at.0.div_euclid(self.ms()) * self.ms())
+        UnixMillis(at.0.div_euclid(self.ms()).saturating_mul(self.ms()))
     }
 }
 

@@ -63,7 +63,7 @@ pub enum StoreError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// This build has no store of that kind.
-    #[error("this build cannot use {kind}: enable the feature `{kind}` of perf-history")]
+    #[error("this build has no {kind} store")]
     NotBuilt {
         /// `sqlite` or `postgres`.
         kind: &'static str,

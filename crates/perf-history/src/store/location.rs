@@ -40,14 +40,17 @@ impl FromStr for Location {
     }
 }
 
+/// The address without its password. That may stand before the last `@`, even with an `@` in it, and among the
+/// parameters, so those are left out altogether.
 fn without_password(text: &str) -> String {
     let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
-    match rest.split_once('@') {
+    let hide = |rest: &str| rest.split('?').next().unwrap_or_default().to_owned();
+    match rest.rsplit_once('@') {
         Some((user, host)) => {
-            let user = user.split(':').next().unwrap_or_default();
-            format!("{scheme}://{user}@{host}")
+            let user = user.split([':', '?', '/']).next().unwrap_or_default();
+            format!("{scheme}://{user}@{}", hide(host))
         }
-        None => text.to_owned(),
+        None => format!("{scheme}://{}", hide(rest)),
     }
 }
 
@@ -77,6 +80,15 @@ mod tests {
         assert_eq!("sqlite://b.db".parse(), Ok(Location::Sqlite("b.db".into())));
         let server: Location = "postgres://me:secret@host/db".parse().expect("an address");
         assert_eq!(format!("{server} {server:?}"), "postgres://me@host/db Location(postgres://me@host/db)");
+        for address in [
+            "postgres://me:se@cret@host/db",
+            "postgres://me@host/db?password=secret",
+            "postgres://host/db?password=secret@",
+            "postgres://me:secret@host/db?application_name=a@b",
+        ] {
+            let server: Location = address.parse().expect("an address");
+            assert!(!server.to_string().contains("cret"), "{server}");
+        }
         for wrong in ["", "mysql://me:secret@host/db", "sqlite://"] {
             let error = wrong.parse::<Location>().expect_err("it is neither");
             assert!(!error.to_string().contains("secret"));

@@ -1,17 +1,27 @@
 //! Where observations are kept: one seam, several stores.
 
+#[cfg(feature = "sqlite")]
+mod columns;
 mod error;
 mod location;
+mod open;
+#[cfg(feature = "sqlite")]
+mod sqlite;
+#[cfg(feature = "sqlite")]
+mod subject;
 
 pub use error::StoreError;
 pub use location::{Location, ParseLocationError};
+pub use open::{open, open_read_only};
+#[cfg(feature = "sqlite")]
+pub use sqlite::SqliteStore;
 
 use crate::{Observation, Rollup, UnixMillis};
 
 /// A database of observations.
 ///
-/// Its calls block: whoever uses it gives it a thread,. Several processes may
-/// have the same database open.
+/// Its calls block, so whoever uses it gives it a thread; within an asynchronous task they may even panic. Several
+/// processes may have the same database open.
 pub trait HistoryStore: Send {
     /// Adds observations. When it returns, they survive the end of this process in whatever way; when it fails, none of
     /// them was added.
@@ -26,7 +36,7 @@ pub trait HistoryStore: Send {
     /// [`StoreError`].
     fn observations(&mut self, query: &Query) -> Result<Vec<Stored>, StoreError>;
 
-    /// Reads the sums of every hour and day that has not ended before `since`, by model, shape, arm and time. What is
+    /// Reads the sums of every hour and day that reaches beyond `since`, ordered by model, shape, arm and time. What is
     /// in an hour's row is in no day's row.
     ///
     /// # Errors
@@ -34,7 +44,8 @@ pub trait HistoryStore: Send {
     fn rollups(&mut self, since: Option<UnixMillis>) -> Result<Vec<Rollup>, StoreError>;
 
     /// Drops what `retention` does not keep: single observations (their sums stay), then hours (their sums go into
-    /// days), then days.
+    /// days), then days. One call drops a bounded amount, some ten thousand rows, and says whether there is
+    /// [`more`](Compacted::more).
     ///
     /// # Errors
     /// [`StoreError`]; nothing was dropped then.
@@ -47,7 +58,7 @@ const _: Option<&dyn HistoryStore> = None;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(clippy::exhaustive_enums, reason = "every store answers all of them")]
 pub enum Query {
-    /// The latest ones of every model, shape and arm, oldest first in each.
+    /// The latest ones of every model, shape and arm, ordered by these, and oldest first in each.
     Latest {
         /// How many of each.
         each: u32,
@@ -73,7 +84,7 @@ pub struct Stored {
     pub observation: Observation,
 }
 
-/// How long what is kept. All in days, from the end of what is dropped.
+/// How long what is kept. All in days, from the end of what is dropped to the time of the compaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Retention {
@@ -103,4 +114,6 @@ pub struct Compacted {
     pub hours: u64,
     /// Days that were dropped.
     pub days: u64,
+    /// Whether another call would drop more.
+    pub more: bool,
 }

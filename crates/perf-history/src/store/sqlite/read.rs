@@ -1,0 +1,127 @@
+//! Reading observations and roll-ups, each from one state of the file.
+
+use std::collections::HashMap;
+
+use rusqlite::{Connection, Row, Transaction};
+use vocab::WorkerId;
+
+use super::super::columns::{BadRow, TOTALS, operation, unsigned, word};
+use super::super::subject::{Known, Subject};
+use super::append::State;
+use super::error::Fault;
+use super::hours::{from_row, table};
+use super::names;
+use crate::{Observation, Period, Query, Rollup, Stored, Totals, UnixMillis};
+
+const OBSERVATION: &str = "id, at, series, worker, operation, outcome, warm, load_ms, queue_ms, in_page_ms, \
+     service_ms, total_ms, bytes_in, bytes_out, memory_bytes";
+
+/// Begins reading: everything that is read until the end is of one state, and every name in it is known.
+fn begin<'a>(conn: &'a Connection, known: &mut Known) -> Result<Transaction<'a>, Fault> {
+    let tx = conn.unchecked_transaction()?;
+    known.expect(State::read(&tx)?.generation);
+    names::load(&tx, known)?;
+    Ok(tx)
+}
+
+pub(super) fn observations(
+    conn: &Connection,
+    known: &mut Known,
+    query: &Query,
+) -> Result<Vec<Stored>, Fault> {
+    let tx = begin(conn, known)?;
+    let mut found = Vec::new();
+    match *query {
+        Query::Latest { each, since } => {
+            let sql = format!(
+                "SELECT {OBSERVATION} FROM observations WHERE series = ?1 AND at >= ?2 \
+                 ORDER BY at DESC, id DESC LIMIT ?3"
+            );
+            let mut statement = tx.prepare_cached(&sql)?;
+            for (series, subject) in known.series.sorted() {
+                let first = found.len();
+                let mut rows = statement.query((series, since.map_or(i64::MIN, |since| since.0), each))?;
+                while let Some(row) = rows.next()? {
+                    found.push(stored(row, subject)?);
+                }
+                found[first..].reverse();
+            }
+        }
+        Query::After { id, limit } => {
+            let sql = format!("SELECT {OBSERVATION} FROM observations WHERE id > ?1 ORDER BY id LIMIT ?2");
+            let mut statement = tx.prepare_cached(&sql)?;
+            let mut rows = statement.query((id, limit))?;
+            while let Some(row) = rows.next()? {
+                let series = row.get(2)?;
+                let subject = known.series.value(series);
+                found.push(stored(row, subject.ok_or(BadRow::Missing { table: "series", id: series })?)?);
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn stored(row: &Row<'_>, subject: &Subject) -> Result<Stored, Fault> {
+    let Subject { model, shape, arm } = subject;
+    let text = |at: usize| row.get_ref(at)?.as_str().map_err(rusqlite::Error::from);
+    let size = |at: usize| Ok::<_, rusqlite::Error>(row.get::<_, Option<i64>>(at)?.map(unsigned));
+    let observation = Observation {
+        at: UnixMillis(row.get(1)?),
+        model: model.clone(),
+        shape: shape.clone(),
+        arm: arm.clone(),
+        worker: WorkerId(unsigned(row.get(3)?)),
+        operation: operation(text(4)?)?,
+        outcome: word("an outcome", text(5)?)?,
+        warm: row.get(6)?,
+        load_ms: row.get(7)?,
+        queue_ms: row.get(8)?,
+        in_page_ms: row.get(9)?,
+        service_ms: row.get(10)?,
+        total_ms: row.get(11)?,
+        bytes_in: size(12)?,
+        bytes_out: size(13)?,
+        memory_bytes: size(14)?,
+    };
+    Ok(Stored { id: row.get(0)?, observation })
+}
+
+pub(super) fn rollups(
+    conn: &Connection,
+    known: &mut Known,
+    since: Option<UnixMillis>,
+) -> Result<Vec<Rollup>, Fault> {
+    let tx = begin(conn, known)?;
+    // Rows come in the order of time; gathering them by series is quicker than sorting them.
+    let mut gathered: HashMap<i64, Vec<(UnixMillis, Period, Totals)>> = HashMap::new();
+    let mut many = 0;
+    for period in [Period::Day, Period::Hour] {
+        let sql = format!("SELECT start, series, {TOTALS} FROM {} WHERE start >= ?1", table(period));
+        let mut statement = tx.prepare_cached(&sql)?;
+        let first = since.map_or(i64::MIN, |since| since.0.saturating_sub(period.ms() - 1));
+        let mut rows = statement.query([first])?;
+        while let Some(row) = rows.next()? {
+            let start = UnixMillis(row.get(0)?);
+            gathered.entry(row.get(1)?).or_default().push((start, period, from_row(row, 2)?));
+            many += 1;
+        }
+    }
+    let mut found = Vec::with_capacity(many);
+    for (series, subject) in known.series.sorted() {
+        let mut rows = gathered.remove(&series).unwrap_or_default();
+        // Stable: where a day and its first hour are both there, the day stays first.
+        rows.sort_by_key(|&(start, ..)| start);
+        found.extend(rows.into_iter().map(|(start, period, totals)| Rollup {
+            model: subject.model.clone(),
+            shape: subject.shape.clone(),
+            arm: subject.arm.clone(),
+            period,
+            start,
+            totals,
+        }));
+    }
+    match gathered.into_keys().next() {
+        Some(id) => Err(BadRow::Missing { table: "series", id }.into()),
+        None => Ok(found),
+    }
+}
