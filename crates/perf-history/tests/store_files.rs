@@ -127,7 +127,7 @@ fn a_file_that_cannot_be_is_an_error_of_opening() {
     let folder = tempfile::tempdir().expect("a folder");
     for path in [folder.path().join("missing/history.db"), folder.path().to_owned(), PathBuf::new()] {
         for open in [SqliteStore::open, SqliteStore::open_read_only] {
-            let error = open(&path).err().expect("it is refused");
+            let error = open(&path).expect_err("it is refused");
             assert!(matches!(error, StoreError::Open { .. }), "{error:?}");
         }
     }
