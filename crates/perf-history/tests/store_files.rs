@@ -160,7 +160,7 @@ fn an_empty_file_becomes_a_store_and_readers_leave_nothing_beside_it() {
 
 #[test]
 fn many_may_create_the_same_file_at_once() {
-    for _ in 0..10 {
+    for _ in 0..20 {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("history.db");
         std::thread::scope(|scope| {
@@ -171,6 +171,13 @@ fn many_may_create_the_same_file_at_once() {
         let mut store = SqliteStore::open(&path).expect("it opens");
         let all = store.observations(&Query::After { id: 0, limit: 1_000 }).expect("it reads");
         assert_eq!(all.iter().map(|stored| stored.id).collect::<Vec<_>>(), (1..=40).collect::<Vec<_>>());
+        let setting = |name: &str| {
+            let conn = Connection::open(&path).expect("it opens");
+            conn.pragma_query_value(None, name, |row| row.get::<_, rusqlite::types::Value>(0))
+                .expect("a value")
+        };
+        assert_eq!(setting("auto_vacuum"), 2.into(), "freed pages can be given back");
+        assert_eq!(setting("journal_mode"), "wal".to_owned().into());
     }
 }
 

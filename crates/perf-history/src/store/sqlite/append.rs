@@ -6,32 +6,9 @@ use super::super::columns::{finite, signed};
 use super::super::subject::{Known, Subject};
 use super::error::Fault;
 use super::hours::Hours;
-use super::names;
+use super::state::State;
+use super::{by_series, names};
 use crate::Observation;
-
-/// The row of the table `state`.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct State {
-    pub(super) last_id: i64,
-    pub(super) observations: i64,
-    pub(super) generation: i64,
-}
-
-impl State {
-    pub(super) fn read(conn: &Connection) -> Result<Self, Fault> {
-        let mut statement = conn.prepare_cached("SELECT last_id, observations, generation FROM state")?;
-        Ok(statement.query_row((), |row| {
-            Ok(Self { last_id: row.get(0)?, observations: row.get(1)?, generation: row.get(2)? })
-        })?)
-    }
-
-    pub(super) fn write(self, conn: &Connection) -> Result<(), Fault> {
-        let Self { last_id, observations, generation } = self;
-        conn.prepare_cached("UPDATE state SET last_id = ?1, observations = ?2, generation = ?3")?
-            .execute([last_id, observations, generation])?;
-        Ok(())
-    }
-}
 
 /// Begins a transaction that writes; nobody else does until it ends.
 pub(super) fn begin(conn: &mut Connection) -> Result<Transaction<'_>, Fault> {
@@ -58,6 +35,7 @@ pub(super) fn append(
     }
     state.observations += i64::try_from(batch.len()).unwrap_or(i64::MAX);
     hours.add(&tx, batch, &series)?;
+    by_series::keep_up(&tx, &mut state)?;
     state.write(&tx)?;
     Ok(tx.commit()?)
 }

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use rusqlite::Connection;
 
 use super::super::columns::TOTALS;
-use super::append::{self, State};
 use super::error::Fault;
 use super::hours::{Key, from_row, read, table, write};
+use super::state::State;
+use super::{append, by_series};
 use crate::{Compacted, Period, Retention, Totals, UnixMillis};
 
 /// How many rows of each kind go at a time, so that nobody who writes waits long.
@@ -25,17 +26,13 @@ pub(super) fn compact(
     let mut state = State::read(&tx)?;
     let before = |days: u32| now.0.saturating_sub(i64::from(days).saturating_mul(Period::Day.ms()));
 
-    let observations = drop_observations(
-        &tx,
-        before(retention.observation_days),
-        state.observations,
-        i64::try_from(retention.most_observations).unwrap_or(i64::MAX),
-    )?;
+    let most = i64::try_from(retention.most_observations).unwrap_or(i64::MAX);
+    let observations = drop_observations(&tx, &state, before(retention.observation_days), most)?;
     state.observations -= observations;
     let hours = fold_hours(&tx, before(retention.hour_days))?;
     let days = drop_days(&tx, before(retention.day_days))?;
     let more = [observations, hours, days].into_iter().any(|dropped| dropped >= AT_ONCE);
-    if days > 0 && !more && drop_names(&tx)? {
+    if days > 0 && !more && drop_names(&tx, &state)? {
         state.generation += 1;
     }
     state.write(&tx)?;
@@ -46,22 +43,43 @@ pub(super) fn compact(
 }
 
 /// Drops observations that are older than `oldest`, and those by which there are more than `most`.
-fn drop_observations(conn: &Connection, oldest: i64, there: i64, most: i64) -> Result<i64, Fault> {
-    let old = conn.execute(
+fn drop_observations(conn: &Connection, state: &State, oldest: i64, most: i64) -> Result<i64, Fault> {
+    let old = delete(
+        conn,
+        state,
         "DELETE FROM observations WHERE id IN \
-         (SELECT id FROM observations WHERE at < ?1 ORDER BY at, id LIMIT ?2)",
-        [oldest, AT_ONCE],
+         (SELECT id FROM observations WHERE at < ?1 ORDER BY at, id LIMIT ?2) RETURNING series, at, id",
+        &[oldest, AT_ONCE],
     )?;
-    let old = i64::try_from(old).unwrap_or(i64::MAX);
-    let excess = (there - old).saturating_sub(most).clamp(0, AT_ONCE - old);
+    let excess = (state.observations - old).saturating_sub(most).clamp(0, AT_ONCE - old);
     if excess == 0 {
         return Ok(old);
     }
-    let dropped = conn.execute(
-        "DELETE FROM observations WHERE id IN (SELECT id FROM observations ORDER BY at, id LIMIT ?1)",
-        [excess],
+    let dropped = delete(
+        conn,
+        state,
+        "DELETE FROM observations WHERE id IN (SELECT id FROM observations ORDER BY at, id LIMIT ?1) \
+         RETURNING series, at, id",
+        &[excess],
     )?;
-    Ok(old + i64::try_from(dropped).unwrap_or(i64::MAX))
+    Ok(old + dropped)
+}
+
+/// Deletes observations, also from the index; returns how many.
+fn delete(conn: &Connection, state: &State, sql: &str, params: &[i64]) -> Result<i64, Fault> {
+    let mut dropped = 0;
+    let mut arranged = Vec::new();
+    let mut statement = conn.prepare_cached(sql)?;
+    let mut rows = statement.query(rusqlite::params_from_iter(params))?;
+    while let Some(row) = rows.next()? {
+        let entry @ (_, _, id): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        dropped += 1;
+        if id <= state.arranged {
+            arranged.push(entry);
+        }
+    }
+    by_series::remove(conn, arranged)?;
+    Ok(dropped)
 }
 
 /// Adds the sums of the hours that ended at `oldest` or before to those of their days.
@@ -107,11 +125,12 @@ fn drop_days(conn: &Connection, oldest: i64) -> Result<i64, Fault> {
 }
 
 /// Drops series that nothing is about any more, and then models and arms; `false` where there were none.
-fn drop_names(conn: &Connection) -> Result<bool, Fault> {
+fn drop_names(conn: &Connection, state: &State) -> Result<bool, Fault> {
     let series = conn.execute(
         "DELETE FROM series WHERE id NOT IN (SELECT series FROM hours UNION SELECT series FROM days) \
-         AND NOT EXISTS (SELECT 1 FROM observations WHERE observations.series = series.id)",
-        (),
+         AND NOT EXISTS (SELECT 1 FROM by_series WHERE by_series.series = series.id) \
+         AND id NOT IN (SELECT series FROM observations WHERE id > ?1)",
+        [state.arranged],
     )?;
     conn.execute("DELETE FROM arms WHERE id NOT IN (SELECT arm FROM series)", ())?;
     conn.execute("DELETE FROM models WHERE id NOT IN (SELECT model FROM series)", ())?;

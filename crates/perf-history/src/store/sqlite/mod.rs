@@ -1,12 +1,14 @@
 //! The embedded store: one SQLite file.
 
 mod append;
+mod by_series;
 mod compact;
 mod error;
 mod hours;
 mod names;
 mod open;
 mod read;
+mod state;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -51,7 +51,7 @@ pub(super) fn writable(path: &Path) -> Result<(Connection, PathBuf), StoreError>
     let fault = |fault: Fault| fault.at(&path, OPENING);
     let mut conn = Connection::open_with_flags(&path, flags).map_err(|error| fault(error.into()))?;
     conn.busy_timeout(PATIENCE).map_err(|error| fault(error.into()))?;
-    if found == Found::Nothing {
+    if is_empty(&conn).map_err(fault)? {
         create(&mut conn).map_err(fault)?;
     }
     check(&conn, &path)?;
@@ -132,15 +132,21 @@ fn known(found: i64, path: &Path) -> Result<(), StoreError> {
 
 /// Turns an empty file into one of ours in one transaction, unless another process does so meanwhile.
 fn create(conn: &mut Connection) -> Result<(), Fault> {
-    // Freed pages can be given back later only when the file was made so.
-    conn.pragma_update(None, "auto_vacuum", "incremental")?;
-    let tx = conn.transaction_with_behavior(TransactionBehavior::Exclusive)?;
+    let tx = conn.transaction()?;
+    // Freed pages can be given back later only when the file was made so. Outside of a transaction, this would write a
+    // first page that does not say whose it is.
+    tx.pragma_update(None, "auto_vacuum", "incremental")?;
     let tables: i64 = tx.query_row("SELECT count(*) FROM sqlite_schema", (), |row| row.get(0))?;
     if tables == 0 && version(&tx)? == 0 {
         tx.pragma_update(None, "application_id", APPLICATION_ID)?;
         migrate_in(&tx, 0)?;
     }
     Ok(tx.commit()?)
+}
+
+/// Whether there is nothing in the file, also because a process was killed while it created it.
+fn is_empty(conn: &Connection) -> Result<bool, Fault> {
+    Ok(conn.pragma_query_value(None, "page_count", |row| row.get::<_, i64>(0))? == 0)
 }
 
 /// Whether the file is ours, known and whole; returns its version. Nothing is written, and what was beside the file

@@ -7,21 +7,22 @@ use vocab::WorkerId;
 
 use super::super::columns::{BadRow, TOTALS, operation, unsigned, word};
 use super::super::subject::{Known, Subject};
-use super::append::State;
 use super::error::Fault;
 use super::hours::{from_row, table};
-use super::names;
+use super::state::State;
+use super::{by_series, names};
 use crate::{Observation, Period, Query, Rollup, Stored, Totals, UnixMillis};
 
 const OBSERVATION: &str = "id, at, series, worker, operation, outcome, warm, load_ms, queue_ms, in_page_ms, \
      service_ms, total_ms, bytes_in, bytes_out, memory_bytes";
 
 /// Begins reading: everything that is read until the end is of one state, and every name in it is known.
-fn begin<'a>(conn: &'a Connection, known: &mut Known) -> Result<Transaction<'a>, Fault> {
+fn begin<'a>(conn: &'a Connection, known: &mut Known) -> Result<(Transaction<'a>, State), Fault> {
     let tx = conn.unchecked_transaction()?;
-    known.expect(State::read(&tx)?.generation);
+    let state = State::read(&tx)?;
+    known.expect(state.generation);
     names::load(&tx, known)?;
-    Ok(tx)
+    Ok((tx, state))
 }
 
 pub(super) fn observations(
@@ -29,22 +30,19 @@ pub(super) fn observations(
     known: &mut Known,
     query: &Query,
 ) -> Result<Vec<Stored>, Fault> {
-    let tx = begin(conn, known)?;
+    let (tx, state) = begin(conn, known)?;
     let mut found = Vec::new();
     match *query {
         Query::Latest { each, since } => {
-            let sql = format!(
-                "SELECT {OBSERVATION} FROM observations WHERE series = ?1 AND at >= ?2 \
-                 ORDER BY at DESC, id DESC LIMIT ?3"
-            );
+            let since = since.map_or(i64::MIN, |since| since.0);
+            let mut rest = by_series::rest(&tx, &state, since)?;
+            let sql = format!("SELECT {OBSERVATION} FROM observations WHERE id = ?1");
             let mut statement = tx.prepare_cached(&sql)?;
             for (series, subject) in known.series.sorted() {
-                let first = found.len();
-                let mut rows = statement.query((series, since.map_or(i64::MIN, |since| since.0), each))?;
-                while let Some(row) = rows.next()? {
-                    found.push(stored(row, subject)?);
+                let rest = rest.remove(&series).unwrap_or_default();
+                for (_, id) in by_series::latest(&tx, series, since, each, rest)? {
+                    found.push(statement.query_row([id], |row| Ok(stored(row, subject)))??);
                 }
-                found[first..].reverse();
             }
         }
         Query::After { id, limit } => {
@@ -91,7 +89,7 @@ pub(super) fn rollups(
     known: &mut Known,
     since: Option<UnixMillis>,
 ) -> Result<Vec<Rollup>, Fault> {
-    let tx = begin(conn, known)?;
+    let (tx, _) = begin(conn, known)?;
     // Rows come in the order of time; gathering them by series is quicker than sorting them.
     let mut gathered: HashMap<i64, Vec<(UnixMillis, Period, Totals)>> = HashMap::new();
     let mut many = 0;

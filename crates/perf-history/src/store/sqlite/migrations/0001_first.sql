@@ -4,11 +4,12 @@
 CREATE TABLE state (
     only INTEGER PRIMARY KEY CHECK (only = 1),
     last_id INTEGER NOT NULL,       -- of the observation that was added last; ids have no gaps and are never reused
+    arranged INTEGER NOT NULL,      -- observations up to this id are in by_series
     observations INTEGER NOT NULL,  -- how many there are
     generation INTEGER NOT NULL     -- grows when models, arms or series are dropped
 ) STRICT;
 
-INSERT INTO state VALUES (1, 0, 0, 0);
+INSERT INTO state VALUES (1, 0, 0, 0, 0);
 
 CREATE TABLE models (
     id INTEGER PRIMARY KEY,
@@ -50,7 +51,7 @@ CREATE INDEX series_by_arm ON series (arm);
 CREATE TABLE observations (
     id INTEGER PRIMARY KEY,
     at INTEGER NOT NULL,            -- milliseconds since 1970-01-01 UTC, as everywhere here
-    series INTEGER NOT NULL REFERENCES series (id),
+    series INTEGER NOT NULL,
     worker INTEGER NOT NULL,
     operation TEXT NOT NULL,
     outcome TEXT NOT NULL,
@@ -65,8 +66,16 @@ CREATE TABLE observations (
     memory_bytes INTEGER
 ) STRICT;
 
-CREATE INDEX observations_by_series ON observations (series, at);
 CREATE INDEX observations_by_time ON observations (at);
+
+-- An index of observations, but one that is brought up to date only now and then: a batch has observations of
+-- hundreds of series, and each of them would change another page of this.
+CREATE TABLE by_series (
+    series INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    id INTEGER NOT NULL,
+    PRIMARY KEY (series, at, id)
+) STRICT, WITHOUT ROWID;
 
 -- The time comes first in both keys, so that what is being added to lies together.
 
