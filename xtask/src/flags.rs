@@ -75,14 +75,17 @@ pub(crate) enum BenchName {
     Transport,
     /// End-to-end time against in-page time, and dispatch overhead.
     Overhead,
+    /// What the store of observations takes and gives.
+    History,
 }
 
 impl BenchName {
-    /// The example of `webnn-pool` that measures it.
-    pub(crate) const fn example(self) -> &'static str {
+    /// The package and its example that measures it.
+    pub(crate) const fn example(self) -> (&'static str, &'static str) {
         match self {
-            Self::Transport => "bench_transport",
-            Self::Overhead => "bench_overhead",
+            Self::Transport => ("webnn-pool", "bench_transport"),
+            Self::Overhead => ("webnn-pool", "bench_overhead"),
+            Self::History => ("perf-history", "bench_history"),
         }
     }
 }
