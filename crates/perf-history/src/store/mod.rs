@@ -5,6 +5,8 @@ mod columns;
 mod error;
 mod location;
 mod open;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod rollups;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 #[cfg(feature = "sqlite")]

@@ -1,17 +1,16 @@
 //! Reading observations and roll-ups, each from one state of the file.
 
-use std::collections::HashMap;
-
 use rusqlite::{Connection, Row, Transaction};
 use vocab::WorkerId;
 
 use super::super::columns::{BadRow, TOTALS, operation, unsigned, word};
+use super::super::rollups::Rollups;
 use super::super::subject::{Known, Subject};
 use super::error::Fault;
 use super::hours::{from_row, table};
 use super::state::State;
 use super::{by_series, names};
-use crate::{Observation, Period, Query, Rollup, Stored, Totals, UnixMillis};
+use crate::{Observation, Period, Query, Rollup, Stored, UnixMillis};
 
 const OBSERVATION: &str = "id, at, series, worker, operation, outcome, warm, load_ms, queue_ms, in_page_ms, \
      service_ms, total_ms, bytes_in, bytes_out, memory_bytes";
@@ -90,36 +89,15 @@ pub(super) fn rollups(
     since: Option<UnixMillis>,
 ) -> Result<Vec<Rollup>, Fault> {
     let (tx, _) = begin(conn, known)?;
-    // Rows come in the order of time; gathering them by series is quicker than sorting them.
-    let mut gathered: HashMap<i64, Vec<(UnixMillis, Period, Totals)>> = HashMap::new();
-    let mut many = 0;
+    let mut rollups = Rollups::new(known);
     for period in [Period::Day, Period::Hour] {
         let sql = format!("SELECT start, series, {TOTALS} FROM {} WHERE start >= ?1", table(period));
         let mut statement = tx.prepare_cached(&sql)?;
         let first = since.map_or(i64::MIN, |since| since.0.saturating_sub(period.ms() - 1));
         let mut rows = statement.query([first])?;
         while let Some(row) = rows.next()? {
-            let start = UnixMillis(row.get(0)?);
-            gathered.entry(row.get(1)?).or_default().push((start, period, from_row(row, 2)?));
-            many += 1;
+            rollups.push(row.get(1)?, period, UnixMillis(row.get(0)?), from_row(row, 2)?)?;
         }
     }
-    let mut found = Vec::with_capacity(many);
-    for (series, subject) in known.series.sorted() {
-        let mut rows = gathered.remove(&series).unwrap_or_default();
-        // Stable: where a day and its first hour are both there, the day stays first.
-        rows.sort_by_key(|&(start, ..)| start);
-        found.extend(rows.into_iter().map(|(start, period, totals)| Rollup {
-            model: subject.model.clone(),
-            shape: subject.shape.clone(),
-            arm: subject.arm.clone(),
-            period,
-            start,
-            totals,
-        }));
-    }
-    match gathered.into_keys().next() {
-        Some(id) => Err(BadRow::Missing { table: "series", id }.into()),
-        None => Ok(found),
-    }
+    Ok(rollups.sorted())
 }
