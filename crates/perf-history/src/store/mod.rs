@@ -5,7 +5,7 @@ mod columns;
 mod error;
 mod location;
 mod open;
-#[cfg(any(feature = "sqlite", feature = "postgres"))]
+#[cfg(feature = "sqlite")]
 mod rollups;
 #[cfg(feature = "sqlite")]
 mod sqlite;
