@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use prost::Message as _;
-use tensor::Signature;
+use tensor::{DType, Signature};
 use vocab::ModelType;
 
 use crate::operators::{STANDARD, full_name};
@@ -83,6 +83,13 @@ impl Model {
     #[must_use]
     pub const fn weight_bytes(&self) -> u64 {
         self.weights.bytes
+    }
+
+    /// The element type that most of the weights' bytes have: what people mean by a model's precision. `None` for a model
+    /// without weights, or with weights of a type that no tensor here can have.
+    #[must_use]
+    pub fn precision(&self) -> Option<DType> {
+        self.weights.dominant.and_then(DType::from_onnx_code)
     }
 
     /// The files beside the model that hold constants, by path. Whether they exist is for the caller to find out.

@@ -22,22 +22,28 @@ pub struct ExternalFile {
 pub(crate) struct Weights {
     pub(crate) bytes: u64,
     pub(crate) external: Vec<ExternalFile>,
+    /// The element type, by ONNX's code, that most of these bytes have.
+    pub(crate) dominant: Option<i32>,
 }
 
 /// Adds up all constants and checks that each has the data that it claims.
 pub(crate) fn weigh(model: &ModelProto) -> Result<Weights, OnnxError> {
-    let mut scale = Scale { bytes: 0, external: BTreeMap::new(), error: None };
+    let mut scale = Scale::default();
     walk(model, &mut scale);
-    let Scale { bytes, external, error } = scale;
+    let Scale { bytes, external, by_type, error } = scale;
     if let Some(error) = error {
         return Err(error);
     }
     let external = external.into_iter().map(|(path, min_bytes)| ExternalFile { path, min_bytes });
-    Ok(Weights { bytes, external: external.collect() })
+    let dominant = by_type.into_iter().filter(|&(_, bytes)| bytes > 0);
+    let dominant = dominant.max_by_key(|&(_, bytes)| bytes).map(|(code, _)| code);
+    Ok(Weights { bytes, external: external.collect(), dominant })
 }
 
+#[derive(Default)]
 struct Scale {
     bytes: u64,
+    by_type: BTreeMap<i32, u64>,
     external: BTreeMap<String, u64>,
     error: Option<OnnxError>,
 }
@@ -72,6 +78,7 @@ impl Scale {
             expected
         };
         self.bytes = self.bytes.checked_add(bytes).ok_or_else(overflow)?;
+        *self.by_type.entry(constant.data_type()).or_default() += bytes;
         Ok(())
     }
 

@@ -23,6 +23,7 @@ fn a_model_answers_for_itself() {
     );
     assert_eq!(model.signature().outputs[0].to_string(), "y: float32[batch,2]");
     assert_eq!(model.weight_bytes(), 4 * (6 + 2));
+    assert_eq!(model.precision(), Some(tensor::DType::F32));
     assert_eq!(model.peak_load_bytes(), LOAD_FACTOR * 32);
     assert_eq!(model.opset(), Some(20));
     assert_eq!(model.opset_of("com.microsoft"), None);

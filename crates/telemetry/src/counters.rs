@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use crate::{Event, EvictCause, LeaveCause, Outcome, RejectReason, RetryCause};
+use crate::{Event, EvictCause, LeaveCause, Outcome, RejectReason, RetryCause, StallCause};
 
 /// How many causes the largest cause enum may have.
 const CAUSES: usize = 8;
@@ -23,6 +23,8 @@ pub(crate) struct Counters {
     requests_retried: [AtomicU64; CAUSES],
     requests_finished: [AtomicU64; CAUSES],
     orphans: AtomicU64,
+    history_stalled: [AtomicU64; CAUSES],
+    history_resumed: AtomicU64,
     pub(crate) events_lost: AtomicU64,
     pub(crate) samples_lost: AtomicU64,
 }
@@ -42,6 +44,8 @@ impl Counters {
             Event::RequestRetried { cause, .. } => &self.requests_retried[*cause as usize],
             Event::RequestFinished { outcome, .. } => &self.requests_finished[*outcome as usize],
             Event::Orphan { .. } => &self.orphans,
+            Event::HistoryStalled { cause, .. } => &self.history_stalled[*cause as usize],
+            Event::HistoryResumed { .. } => &self.history_resumed,
         };
         counter.fetch_add(1, Relaxed);
     }
@@ -58,6 +62,7 @@ impl Counters {
         one("requests_accepted", &self.requests_accepted);
         one("requests_dispatched", &self.requests_dispatched);
         one("orphans", &self.orphans);
+        one("history_resumed", &self.history_resumed);
         one("events_lost", &self.events_lost);
         one("samples_lost", &self.samples_lost);
         let mut many =
@@ -71,6 +76,7 @@ impl Counters {
         many("requests_rejected", &mut RejectReason::ALL.iter().map(|c| c.as_str()), &self.requests_rejected);
         many("requests_retried", &mut RetryCause::ALL.iter().map(|c| c.as_str()), &self.requests_retried);
         many("requests_finished", &mut Outcome::ALL.iter().map(|c| c.as_str()), &self.requests_finished);
+        many("history_stalled", &mut StallCause::ALL.iter().map(|c| c.as_str()), &self.history_stalled);
         all
     }
 }
@@ -82,4 +88,5 @@ const _: () = assert!(
         && RejectReason::ALL.len() <= CAUSES
         && RetryCause::ALL.len() <= CAUSES
         && Outcome::ALL.len() <= CAUSES
+        && StallCause::ALL.len() <= CAUSES
 );

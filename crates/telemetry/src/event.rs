@@ -103,6 +103,8 @@ causes! {
         Fallback = "fallback",
         /// The call ended as cancelled although nobody had cancelled it.
         Interrupted = "interrupted",
+        /// It had been sent where little was known, to learn something, and that went wrong.
+        Exploration = "exploration",
     }
 }
 
@@ -125,6 +127,20 @@ causes! {
         NoWorker = "no_worker",
         /// The pool shut down.
         ShuttingDown = "shutting_down",
+    }
+}
+
+causes! {
+    /// Why observations could not be written to the history.
+    StallCause {
+        /// There is no room on the disk.
+        Full = "full",
+        /// The server could not be reached.
+        Unreachable = "unreachable",
+        /// The database is damaged, or of another version.
+        Unusable = "unusable",
+        /// The database failed in another way.
+        Failed = "failed",
     }
 }
 
@@ -260,5 +276,22 @@ pub enum Event {
         worker: Option<WorkerId>,
         /// The error's own text, cut to a few hundred bytes by whoever emits it.
         detail: Arc<str>,
+    },
+    /// Observations can no longer be written to the history. They are kept, as many as there is room for, and tried
+    /// again; nothing more is said until that works.
+    HistoryStalled {
+        /// Why.
+        cause: StallCause,
+        /// The error's own text, cut to a few hundred bytes by whoever emits it.
+        detail: Arc<str>,
+        /// How many observations wait to be written.
+        waiting: u64,
+    },
+    /// Observations are written to the history again.
+    HistoryResumed {
+        /// How long they were not.
+        stalled_ms: f64,
+        /// How many observations were lost meanwhile, because too many waited already.
+        lost: u64,
     },
 }

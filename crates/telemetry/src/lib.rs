@@ -27,7 +27,7 @@ mod ring;
 mod sink;
 mod snapshot;
 
-pub use event::{Event, EvictCause, LeaveCause, Outcome, Place, RejectReason, RetryCause};
+pub use event::{Event, EvictCause, LeaveCause, Outcome, Place, RejectReason, RetryCause, StallCause};
 pub use handle::{Builder, Telemetry};
 pub use sink::Sink;
 pub use snapshot::{LatencyKind, LatencySummary, Recorded, Snapshot};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use telemetry::{Event, LatencyKind, LeaveCause, Outcome, Place, RejectReason, Sink, Telemetry};
+use telemetry::{Event, LatencyKind, LeaveCause, Outcome, Place, RejectReason, Sink, StallCause, Telemetry};
 use vocab::{Backend, BrowserName, ModelHash, RequestId, WorkerId};
 
 #[allow(clippy::disallowed_methods, reason = "a test needs one real instant to count from")]
@@ -44,6 +44,9 @@ fn each_cause_has_its_own_counter() {
     check(&[Event::RequestRejected { reason: RejectReason::NoWorker }], "requests_rejected.queue_full", 0);
     let left = |cause| Event::WorkerLeft { worker: WorkerId(1), cause };
     check(&[left(LeaveCause::Crashed), left(LeaveCause::Shutdown)], "workers_left.shutdown", 1);
+    let stalled = |cause| Event::HistoryStalled { cause, detail: "no room".into(), waiting: 3 };
+    let resumed = Event::HistoryResumed { stalled_ms: 5.0, lost: 0 };
+    check(&[stalled(StallCause::Full), stalled(StallCause::Unusable), resumed], "history_stalled.full", 1);
     check(
         &[finished(Outcome::Completed, 4.0), finished(Outcome::Cancelled, 4.0)],
         "requests_finished.completed",

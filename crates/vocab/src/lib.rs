@@ -24,6 +24,7 @@ mod failure;
 mod ids;
 mod model_type;
 mod names;
+mod policy;
 
 pub use backend::Backend;
 pub use browser::BrowserName;
@@ -32,3 +33,4 @@ pub use failure::FailureKind;
 pub use ids::{ModelHash, ParseModelHashError, RequestId, SessionId, WorkerId};
 pub use model_type::ModelType;
 pub use names::UnknownName;
+pub use policy::PolicyName;
