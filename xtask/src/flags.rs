@@ -12,13 +12,14 @@ pub(crate) struct Flags {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
-    /// Build `webnn-pool` and let it install or find browsers, drivers and the page's runtime.
+    /// Build `webnn-pool` and let it install or find browsers, drivers and the page's runtime; install PostgreSQL for the
+    /// tests.
     Setup(Setup),
     /// Build the fixture models with their native references.
     Fixtures(Fixtures),
     /// Set everything up, then embed sentences on every engine that this machine has.
     Demo,
-    /// Everything: checks, unit, property and doc tests, then the browser-backed tests.
+    /// Everything: checks, unit, property and doc tests, the tests on PostgreSQL, then the browser-backed tests.
     Test,
     /// The browser-backed tests alone.
     E2e(E2e),
@@ -77,15 +78,21 @@ pub(crate) enum BenchName {
     Overhead,
     /// What the store of observations takes and gives.
     History,
+    /// Whether everything that is durable survives `kill -9`, again and again.
+    HistoryKills,
+    /// How far each policy stays behind the best choice, in made-up worlds and in what was recorded.
+    Selection,
 }
 
 impl BenchName {
-    /// The package and its example that measures it.
-    pub(crate) const fn example(self) -> (&'static str, &'static str) {
+    /// The package, its example that measures it, and the features that this needs.
+    pub(crate) const fn example(self) -> (&'static str, &'static str, &'static str) {
         match self {
-            Self::Transport => ("webnn-pool", "bench_transport"),
-            Self::Overhead => ("webnn-pool", "bench_overhead"),
-            Self::History => ("perf-history", "bench_history"),
+            Self::Transport => ("webnn-pool", "bench_transport", ""),
+            Self::Overhead => ("webnn-pool", "bench_overhead", ""),
+            Self::History => ("perf-history", "bench_history", "postgres"),
+            Self::HistoryKills => ("perf-history", "kill_history", ""),
+            Self::Selection => ("pool-core", "bench_selection", ""),
         }
     }
 }

@@ -18,6 +18,7 @@ mod home;
 mod leftovers;
 mod metadata;
 mod page_check;
+mod postgres;
 mod setup;
 mod sh;
 mod system;
@@ -32,7 +33,7 @@ use flags::{Flags, Verb};
 
 fn main() -> ExitCode {
     let done = match Flags::parse().verb {
-        Verb::Setup(flags) => setup::run(&flags),
+        Verb::Setup(flags) => setup::all(&flags),
         Verb::Fixtures(flags) => fixtures::run(&flags),
         Verb::Demo => demo::run(),
         Verb::Test => test::run(),

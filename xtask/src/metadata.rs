@@ -1,6 +1,5 @@
 //! The parts of `cargo metadata` that the verbs need, read without a typed copy of cargo's whole format.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
@@ -13,8 +12,6 @@ use crate::sh::{self, Cmd};
 pub(crate) struct Workspace {
     /// Our own crates, ordered by name.
     pub(crate) members: Vec<Member>,
-    /// Every package of the resolved graph with all features on, by package id.
-    pub(crate) nodes: BTreeMap<String, Node>,
     /// The target directory.
     pub(crate) target: String,
 }
@@ -22,7 +19,6 @@ pub(crate) struct Workspace {
 /// One of our own crates.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Member {
-    pub(crate) id: String,
     pub(crate) name: String,
     /// Folder relative to the workspace root, for example `crates/vocab`.
     pub(crate) dir: String,
@@ -47,22 +43,10 @@ pub(crate) struct Target {
     pub(crate) required_features: Vec<String>,
 }
 
-/// A package of the resolved graph.
-#[derive(Debug, Default, Clone)]
-pub(crate) struct Node {
-    pub(crate) name: String,
-    /// Ids of what it needs at run time: normal edges only.
-    pub(crate) normal: Vec<String>,
-}
-
 /// Asks cargo about this workspace.
 pub(crate) fn load() -> Result<Workspace> {
-    // The host's platform alone: the graph of every platform would download crates that nothing here compiles.
-    let rustc = Cmd::new("rustc").arg("-vV").read()?;
-    let host =
-        rustc.lines().find_map(|line| line.strip_prefix("host: ")).context("`rustc -vV` names no host")?;
     let json = Cmd::cargo("metadata")
-        .args(["--format-version", "1", "--all-features", "--filter-platform", host])
+        .args(["--format-version", "1", "--no-deps"])
         .read()
         .context("cargo cannot read the workspace")?;
     parse(&serde_json::from_str(&json).context("`cargo metadata` wrote no JSON")?, sh::root())
@@ -99,7 +83,6 @@ fn parse(metadata: &Value, root: &Path) -> Result<Workspace> {
             });
         }
         members.push(Member {
-            id: text(package, "id")?.to_owned(),
             name: text(package, "name")?.to_owned(),
             dir: dir.to_string_lossy().into_owned(),
             edges,
@@ -107,28 +90,7 @@ fn parse(metadata: &Value, root: &Path) -> Result<Workspace> {
         });
     }
     members.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(Workspace {
-        members,
-        nodes: nodes(metadata, packages)?,
-        target: text(metadata, "target_directory")?.to_owned(),
-    })
-}
-
-fn nodes(metadata: &Value, packages: &[Value]) -> Result<BTreeMap<String, Node>> {
-    let mut nodes = BTreeMap::new();
-    for package in packages {
-        let node = Node { name: text(package, "name")?.to_owned(), normal: Vec::new() };
-        nodes.insert(text(package, "id")?.to_owned(), node);
-    }
-    for resolved in list(&metadata["resolve"], "nodes")? {
-        let Some(node) = nodes.get_mut(text(resolved, "id")?) else { continue };
-        for dependency in list(resolved, "deps")? {
-            if list(dependency, "dep_kinds")?.iter().any(|kind| kind["kind"].is_null()) {
-                node.normal.push(text(dependency, "pkg")?.to_owned());
-            }
-        }
-    }
-    Ok(nodes)
+    Ok(Workspace { members, target: text(metadata, "target_directory")?.to_owned() })
 }
 
 fn list<'a>(value: &'a Value, key: &str) -> Result<&'a [Value]> {
@@ -148,14 +110,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn this_workspace_is_read_with_its_own_crates_and_their_trees() {
+    fn this_workspace_is_read_with_its_own_crates() {
         let workspace = load().expect("cargo reads this workspace");
         let xtask = workspace.members.iter().find(|member| member.name == "xtask").expect("we are a member");
         assert_eq!(xtask.dir, "xtask");
         assert!(xtask.targets.iter().any(|target| target.kind == "bin"));
-        let node = &workspace.nodes[&xtask.id];
-        let names: Vec<&str> = node.normal.iter().map(|id| workspace.nodes[id].name.as_str()).collect();
-        assert!(names.contains(&"clap"), "{names:?}");
-        assert!(!names.contains(&"tempfile"), "a dev-dependency is no normal edge: {names:?}");
+        let pool = workspace.members.iter().find(|member| member.name == "pool-core").expect("a member");
+        assert!(pool.edges.iter().any(|edge| edge.to == "tensor" && !edge.dev));
+        assert!(pool.edges.iter().any(|edge| edge.to == "pool-core-testing" && edge.dev));
     }
 }

@@ -7,7 +7,13 @@ use anyhow::Result;
 use crate::flags::Setup;
 use crate::home::{HOME_VARIABLE, home};
 use crate::sh::Cmd;
-use crate::{fixtures, metadata};
+use crate::{fixtures, metadata, postgres};
+
+/// Everything that the tests need: what the demo needs, and PostgreSQL.
+pub(crate) fn all(flags: &Setup) -> Result<()> {
+    run(flags)?;
+    postgres::ensure()
+}
 
 /// Lets the product's own `setup` do its work, and prepares the Python that builds the fixtures.
 pub(crate) fn run(flags: &Setup) -> Result<()> {

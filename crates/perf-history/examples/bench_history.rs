@@ -1,7 +1,7 @@
 //! What a store of observations takes and gives: `cargo xtask bench history` runs it.
 //!
 //! First, how many observations a second are durable while two readers never pause; then, how long the roll-ups take
-//! to read when there have been very many.
+//! to read when there have been very many, and how long it takes to analyse them.
 //!
 //! Flags: `--observations N` (default 10 million, for the second part), `--ingest N` (default 1 million, for the
 //! first), `--batch N` (default 2 048), `--folder DIR` for the files (default: the system's for temporary ones),
@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use made_up::MadeUp;
 use measure::{Failure, Table, flag, number, quantile, timed};
+use perf_history::analysis::{AnalysisSettings, Analyzer};
 use perf_history::store::{open, open_read_only};
 use perf_history::{HistoryStore, Location, Query, Retention, UnixMillis};
 
@@ -120,6 +121,7 @@ fn large(location: &Location, count: usize, batch: usize, table: &mut Table) -> 
     let count = count.div_ceil(batch) * batch;
     table.row(&format!("{count} observations in 90 days, a second"), count as f64 / ms * 1e3, "1/s");
     read_rollups(location, "before a compaction", None, table)?;
+    read_rollups(location, "of 30 days", Some(UnixMillis(source.at - 30 * 86_400_000)), table)?;
     read_rollups(location, "of the last week", Some(UnixMillis(source.at - 7 * 86_400_000)), table)?;
     let (rows, ms) =
         timed(|| open_read_only(location)?.observations(&Query::Latest { each: 100, since: None }));
@@ -141,6 +143,31 @@ fn read_rollups(
     let mut reader = open_read_only(location)?;
     let (rows, ms) = timed(|| reader.rollups(since));
     table.row(&format!("{} roll-ups {when}", rows?.len()), ms, "ms");
+    analyze(location, when, since, table)
+}
+
+/// A query for trends and recommendations, from the file to the answer; the median of five.
+fn analyze(
+    location: &Location,
+    when: &str,
+    since: Option<UnixMillis>,
+    table: &mut Table,
+) -> Result<(), Failure> {
+    let mut times = [Vec::new(), Vec::new()];
+    for _ in 0..5 {
+        let mut reader = open_read_only(location)?;
+        let mut analyzer = Analyzer::new(AnalysisSettings::default());
+        let (read, reading) = timed(|| reader.visit_rollups(since, &mut |rollup| analyzer.add(rollup)));
+        read?;
+        let (analysis, concluding) = timed(|| analyzer.finish(UnixMillis::default()));
+        if analysis.trends.tested == 0 {
+            return Err("there was nothing to analyse".into());
+        }
+        times[0].push(reading + concluding);
+        times[1].push(concluding);
+    }
+    table.row(&format!("  analysed {when}, reading included"), quantile(&times[0], 0.5), "ms");
+    table.row("    of that, drawing conclusions", quantile(&times[1], 0.5), "ms");
     Ok(())
 }
 

@@ -108,7 +108,8 @@ impl Experience {
     /// The arms that could compute a model, best first: the table that a decision is made from.
     ///
     /// An arm with fewer samples than the floor counts as one that succeeded once in one run, with the latency that is
-    /// assumed for it ([`prior_latency_ratio`]), in the measure of those that were observed. Equal scores keep the order
+    /// assumed for it ([`prior_latency_ratio`]), in the measure of those that were observed, or with its own where it has
+    /// one. Equal scores keep the order
     /// of `arms`.
     #[must_use]
     pub fn rank(
@@ -148,6 +149,8 @@ impl Experience {
         let unit = (units.1 > 0.0).then(|| (units.0 / units.1).exp());
         let latency = |row: &Standing| match (row.source, row.estimate) {
             (Source::History, Some(estimate)) => estimate.latency_ms,
+            // One warm run says more about latency than an assumption does.
+            (Source::Default, Some(Estimate { latency_ms: Some(ms), .. })) => Some(ms),
             _ => Some(prior_latency_ratio(model_type, &row.arm) * unit.unwrap_or(1.0)),
         };
         let best = rows.iter().filter_map(latency).fold(f64::INFINITY, f64::min);

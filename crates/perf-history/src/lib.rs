@@ -1,9 +1,10 @@
 //! Which browser and backend is best for which model: observations, statistics about them, and what follows.
 //!
-//! Every run, load and recovery becomes an [`Observation`]. A [`HistoryStore`] keeps them.
+//! Every run, load and recovery becomes an [`Observation`]. A [`HistoryStore`] keeps them, a [`Recorder`] writes them to it
+//! without making anybody wait, and an [`Analyzer`](analysis::Analyzer) says what follows from all of them.
 //!
-//! The crate does **not** run anything and starts no browser; it reads no clock, and decides nothing for anybody: it
-//! says what was seen and how sure that is.
+//! The crate does **not** run anything and starts no browser; it decides nothing for anybody: it says what was seen and
+//! how sure that is. Only the recorder reads a clock.
 //!
 //! ```
 //! use perf_history::ScoreWeights;
@@ -23,11 +24,17 @@
 //! assert!((score - (0.7 * 0.9 + 0.3 * 0.5)).abs() < 1e-9);
 //! ```
 
+pub mod analysis;
 mod arm;
 mod experience;
+#[cfg(any(feature = "csv", feature = "parquet"))]
+pub mod export;
 mod observation;
 mod outcome;
 mod prior;
+pub mod recorder;
+#[cfg(feature = "report")]
+pub mod report;
 mod rollup;
 mod score;
 mod shape;
@@ -39,6 +46,7 @@ pub use experience::{Experience, ExperienceSettings, Source, Standing};
 pub use observation::{ModelId, Observation, Operation, UnixMillis};
 pub use outcome::{Outcome, TimeoutPhase, UnknownOutcome, Verdict};
 pub use prior::prior_latency_ratio;
+pub use recorder::{Recorder, RecorderHandle, RecorderSettings};
 pub use rollup::{LEAST_MS, Period, Rollup, Totals};
 pub use score::{ScoreWeights, WeightsError};
 pub use shape::ShapeBucket;

@@ -1,9 +1,7 @@
-//! Arrows point down only: who may use whom, directly and through others.
-
-use std::collections::{BTreeMap, VecDeque};
+//! Arrows point down only: who may use whom.
 
 use super::Violation;
-use super::table::{FORBIDDEN_IN_TREE, LAYERS, TESTING};
+use super::table::{LAYERS, TESTING};
 use super::tree::Tree;
 use crate::metadata::{Edge, Member, Workspace};
 
@@ -14,12 +12,12 @@ pub(super) fn edges(workspace: &Workspace, tree: &Tree) -> Vec<Violation> {
         if may_use(&member.name).is_none() {
             let advice =
                 format!("`{}` is in no layer: give it a row in xtask/src/tidy/table.rs", member.name);
-            found.push(at_manifest(member, tree, "name", "layers", advice));
+            found.push(at_manifest(member, tree, "name", advice));
             continue;
         }
         for edge in &member.edges {
             if let Some(why) = refuse(&member.name, edge) {
-                found.push(at_manifest(member, tree, &edge.to, "layers", why));
+                found.push(at_manifest(member, tree, &edge.to, why));
             }
         }
     }
@@ -54,69 +52,20 @@ fn may_use(name: &str) -> Option<Vec<&str>> {
     row(name).map(|(_, below)| below.to_vec())
 }
 
-/// Crates that must stay embeddable alone, against everything that they pull in.
-pub(super) fn forbidden_in_tree(workspace: &Workspace, tree: &Tree) -> Vec<Violation> {
-    let mut found = Vec::new();
-    for (crates, forbidden) in FORBIDDEN_IN_TREE {
-        for member in workspace.members.iter().filter(|member| crates.contains(&member.name.as_str())) {
-            for chain in chains(workspace, &member.id, forbidden) {
-                let advice = format!(
-                    "it must stay usable without `{}`: cut {}",
-                    chain[chain.len() - 1],
-                    chain.join(" → ")
-                );
-                let first = chain.get(1).map_or("name", String::as_str);
-                found.push(at_manifest(member, tree, first, "tree", advice));
-            }
-        }
-    }
-    found
-}
-
-/// For each forbidden package that is reached: one shortest chain of names to it.
-fn chains(workspace: &Workspace, start: &str, forbidden: &[&str]) -> Vec<Vec<String>> {
-    let mut parent: BTreeMap<&str, &str> = BTreeMap::new();
-    let mut queue = VecDeque::from([start]);
-    let mut found = Vec::new();
-    while let Some(id) = queue.pop_front() {
-        let Some(node) = workspace.nodes.get(id) else { continue };
-        if id != start && forbidden.contains(&node.name.as_str()) {
-            let ids = std::iter::successors(Some(id), |id| parent.get(id).copied());
-            let mut chain: Vec<String> = ids.map(|id| workspace.nodes[id].name.clone()).collect();
-            chain.reverse();
-            found.push(chain);
-        }
-        for next in &node.normal {
-            if next != start && !parent.contains_key(next.as_str()) {
-                parent.insert(next, id);
-                queue.push_back(next);
-            }
-        }
-    }
-    found
-}
-
-fn at_manifest(member: &Member, tree: &Tree, start: &str, rule: &'static str, advice: String) -> Violation {
+fn at_manifest(member: &Member, tree: &Tree, start: &str, advice: String) -> Violation {
     let file = format!("{}/Cargo.toml", member.dir);
     let line = tree.line_starting(&file, start);
-    Violation { file, line, rule, advice }
+    Violation { file, line, rule: "layers", advice }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::assert_rules;
     use super::*;
-    use crate::metadata::Node;
 
     fn member(name: &str, edges: &[(&str, bool)]) -> Member {
         let edges = edges.iter().map(|&(to, dev)| Edge { to: to.to_owned(), dev }).collect();
-        Member {
-            id: name.to_owned(),
-            name: name.to_owned(),
-            dir: format!("crates/{name}"),
-            edges,
-            ..Member::default()
-        }
+        Member { name: name.to_owned(), dir: format!("crates/{name}"), edges, ..Member::default() }
     }
 
     #[track_caller]
@@ -173,37 +122,5 @@ mod tests {
                 assert!(row.is_some_and(|row| row > at), "{name} → {lower} must point down the table");
             }
         }
-    }
-
-    /// A workspace of one of our crates over a resolved graph of packages.
-    #[track_caller]
-    fn check_tree(graph: &[(&str, &[&str])], chains: &[&str]) {
-        let nodes = graph.iter().map(|&(name, normal)| {
-            let normal = normal.iter().map(|&name| name.to_owned()).collect();
-            (name.to_owned(), Node { name: name.to_owned(), normal })
-        });
-        let workspace = Workspace {
-            members: vec![member(graph[0].0, &[])],
-            nodes: nodes.collect(),
-            ..Workspace::default()
-        };
-        let found = forbidden_in_tree(&workspace, &Tree::default());
-        let advice: Vec<_> = found.iter().filter_map(|found| found.advice.split("cut ").nth(1)).collect();
-        assert_eq!(advice, chains);
-    }
-
-    #[test]
-    fn a_forbidden_package_is_found_through_others_and_the_chain_is_shown() {
-        check_tree(
-            &[("sharding", &["a"]), ("a", &["b"]), ("b", &["hyper"]), ("hyper", &[])],
-            &["sharding → a → b → hyper"],
-        );
-        check_tree(&[("pool-core", &["sqlx"]), ("sqlx", &[])], &["pool-core → sqlx"]);
-    }
-
-    #[test]
-    fn other_packages_and_freer_crates_pass() {
-        check_tree(&[("sharding", &["serde"]), ("serde", &[])], &[]);
-        check_tree(&[("webnn-pool", &["axum"]), ("axum", &[])], &[]);
     }
 }

@@ -3,6 +3,7 @@
 //! Each rule is a function from the tree or the workspace to its violations, so that its tests plant one.
 
 mod docs;
+mod embedded;
 mod layers;
 mod locks;
 mod machine;
@@ -42,7 +43,7 @@ pub(crate) fn run() -> Result<()> {
     let workspace = metadata::load()?;
     let mut found = Vec::new();
     found.extend(layers::edges(&workspace, &tree));
-    found.extend(layers::forbidden_in_tree(&workspace, &tree));
+    found.extend(embedded::check(&workspace, &tree)?);
     found.extend(targets::check(&workspace, &tree));
     found.extend(rust_files::check(&tree));
     found.extend(rust_files::crates(&workspace, &tree));

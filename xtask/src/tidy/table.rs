@@ -38,7 +38,17 @@ pub(crate) const TESTING: &str = "-testing";
 /// Crates that must stay embeddable alone, with the packages that may not appear anywhere in their tree.
 pub(crate) const FORBIDDEN_IN_TREE: &[(&[&str], &[&str])] = &[(
     &["sharding", "recovery", "pool-core"],
-    &["thirtyfour", "tungstenite", "tokio-tungstenite", "axum", "hyper", "sqlx", "rusqlite"],
+    &[
+        "thirtyfour",
+        "tungstenite",
+        "tokio-tungstenite",
+        "axum",
+        "hyper",
+        "sqlx",
+        "rusqlite",
+        "postgres",
+        "tokio-postgres",
+    ],
 )];
 
 /// Lines that one Rust file may have.

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// The file is something else, or damaged. It was not touched.
-    #[error("{place} is not a usable history: {reason}; move it away, or name another file")]
+    /// The file or the schema on the server is something else, or damaged. It was not touched.
+    #[error("{place} is not a usable history: {reason}; move it away, or name another one")]
     Unusable {
         /// Which database.
         place: String,
@@ -45,6 +45,15 @@ pub enum StoreError {
     /// The server could not be reached, or the connection to it broke.
     #[error("no connection to {place}")]
     Unreachable {
+        /// Which database, without its password.
+        place: String,
+        /// What the driver said.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The connection broke while the server was committing, and no other one could be had to ask whether it did.
+    #[error("{place} did not say whether it committed: do the same again")]
+    Unconfirmed {
         /// Which database, without its password.
         place: String,
         /// What the driver said.

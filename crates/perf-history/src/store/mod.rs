@@ -1,20 +1,26 @@
 //! Where observations are kept: one seam, several stores.
 
-#[cfg(feature = "sqlite")]
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod columns;
 mod error;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod hour_sums;
 mod location;
 mod open;
-#[cfg(feature = "sqlite")]
+#[cfg(feature = "postgres")]
+mod postgres;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod rollups;
 #[cfg(feature = "sqlite")]
 mod sqlite;
-#[cfg(feature = "sqlite")]
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod subject;
 
 pub use error::StoreError;
 pub use location::{Location, ParseLocationError};
 pub use open::{open, open_read_only};
+#[cfg(feature = "postgres")]
+pub use postgres::PostgresStore;
 #[cfg(feature = "sqlite")]
 pub use sqlite::SqliteStore;
 
@@ -26,10 +32,11 @@ use crate::{Observation, Rollup, UnixMillis};
 /// processes may have the same database open.
 pub trait HistoryStore: Send {
     /// Adds observations. When it returns, they survive the end of this process in whatever way; when it fails, none of
-    /// them was added.
+    /// them was added, and the same ones may be given again.
     ///
     /// # Errors
-    /// [`StoreError`]; [`StoreError::is_full`] tells whether room would help.
+    /// [`StoreError`]; [`StoreError::is_full`] tells whether room would help. After [`StoreError::Unconfirmed`] they may
+    /// have been added: giving them again, with others behind them or not, adds them once.
     fn append(&mut self, batch: &[Observation]) -> Result<(), StoreError>;
 
     /// Reads observations.
@@ -45,12 +52,26 @@ pub trait HistoryStore: Send {
     /// [`StoreError`].
     fn rollups(&mut self, since: Option<UnixMillis>) -> Result<Vec<Rollup>, StoreError>;
 
+    /// Shows every row that [`rollups`](Self::rollups) reads, in any order and one at a time, so that a million of them
+    /// take no more room than one. Stores that can do that have a method of their own for it.
+    ///
+    /// # Errors
+    /// [`StoreError`]; some rows may have been shown then.
+    fn visit_rollups(
+        &mut self,
+        since: Option<UnixMillis>,
+        visit: &mut dyn FnMut(&Rollup),
+    ) -> Result<(), StoreError> {
+        self.rollups(since)?.iter().for_each(visit);
+        Ok(())
+    }
+
     /// Drops what `retention` does not keep: single observations (their sums stay), then hours (their sums go into
     /// days), then days. One call drops a bounded amount, some ten thousand rows, and says whether there is
     /// [`more`](Compacted::more).
     ///
     /// # Errors
-    /// [`StoreError`]; nothing was dropped then.
+    /// [`StoreError`]; nothing was dropped then, but after [`StoreError::Unconfirmed`] it may have been.
     fn compact(&mut self, now: UnixMillis, retention: &Retention) -> Result<Compacted, StoreError>;
 }
 

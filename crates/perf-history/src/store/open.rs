@@ -3,7 +3,7 @@
 use crate::{HistoryStore, Location, StoreError};
 
 /// Opens a store for reading and writing, and brings it to the schema of this version. An SQLite file is created where
-/// there is none. There is no PostgreSQL store yet.
+/// there is none, and so is the schema `perf_history` in a PostgreSQL database.
 ///
 /// # Errors
 /// [`StoreError`]; [`StoreError::NotBuilt`] where this build has no store of that kind.
@@ -11,6 +11,9 @@ pub fn open(location: &Location) -> Result<Box<dyn HistoryStore>, StoreError> {
     match location {
         #[cfg(feature = "sqlite")]
         Location::Sqlite(path) => Ok(Box::new(super::SqliteStore::open(path)?)),
+        #[cfg(feature = "postgres")]
+        Location::Postgres(url) => Ok(Box::new(super::PostgresStore::open(url)?)),
+        #[allow(unreachable_patterns, reason = "with every feature on, there is no other")]
         other => Err(not_built(other)),
     }
 }
@@ -24,10 +27,14 @@ pub fn open_read_only(location: &Location) -> Result<Box<dyn HistoryStore>, Stor
     match location {
         #[cfg(feature = "sqlite")]
         Location::Sqlite(path) => Ok(Box::new(super::SqliteStore::open_read_only(path)?)),
+        #[cfg(feature = "postgres")]
+        Location::Postgres(url) => Ok(Box::new(super::PostgresStore::open_read_only(url)?)),
+        #[allow(unreachable_patterns, reason = "with every feature on, there is no other")]
         other => Err(not_built(other)),
     }
 }
 
+#[allow(dead_code, reason = "with every feature on, nothing is missing")]
 fn not_built(location: &Location) -> StoreError {
     let kind = match location {
         Location::Sqlite(_) => "sqlite",

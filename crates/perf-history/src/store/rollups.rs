@@ -7,8 +7,7 @@ use super::columns::BadRow;
 use super::subject::{Known, Subject};
 use crate::{Period, Rollup, Totals, UnixMillis};
 
-/// Roll-ups as they are read: by time. There may be a million of them, so they are neither copied nor compared more
-/// than needed.
+/// Roll-ups as they are read. There may be a million of them, so they are neither copied nor compared more than needed.
 pub(super) struct Rollups<'a> {
     /// By series, its place among all of them, and what it is about.
     series: HashMap<i64, (usize, &'a Arc<Subject>)>,
@@ -27,7 +26,7 @@ impl<'a> Rollups<'a> {
         }
     }
 
-    /// Adds the next row. Those of one series and one period must come in the order of time.
+    /// Adds the next row. It is quickest where those of one series and one period come in the order of time.
     pub(super) fn push(
         &mut self,
         series: i64,

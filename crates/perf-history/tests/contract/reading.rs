@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use perf_history::{Arm, ModelId, Observation, Operation, Query, ShapeBucket, UnixMillis};
-use vocab::{Backend, BrowserName, DeviceKind, ModelHash, ModelType, WorkerId};
+use perf_history::{Arm, ModelId, Observation, Operation, Outcome, Query, ShapeBucket, UnixMillis};
+use vocab::{Backend, BrowserName, DeviceKind, FailureKind, ModelHash, ModelType, WorkerId};
 
 use super::{Fresh, check_holds, everything, opened};
-use crate::support::{HOUR, MIDNIGHT, arm, mixed, outcomes, run};
+use crate::support::{HOUR, MIDNIGHT, arm, mixed, model, outcomes, run};
 
 /// Observations that between them have every value of every list, and the least and the greatest of every number.
 fn thorough() -> Vec<Observation> {
@@ -49,6 +49,31 @@ fn thorough() -> Vec<Observation> {
             let shape = ShapeBucket::from("sequence=18446744073709551615");
             all.push(Observation { model: Arc::new(model), shape, ..run(MIDNIGHT, 4.0) });
         }
+    }
+    // Texts that some databases cannot keep, or cannot find again because of their length.
+    let long: String = (0..20_000_u32).map(|at| char::from(b'!' + (at * at % 89) as u8)).collect();
+    let texts = ["\0", "a\0b", "\u{1a}", "\u{1a}0", "\\0", "a'b\"c\n%_"].map(str::to_owned);
+    for text in texts.into_iter().chain([format!("{long}a"), format!("{long}b")]) {
+        let arm = Arm {
+            browser_version: text.as_str().into(),
+            device_requested: Some(DeviceKind::from(text.as_str())),
+            device_effective: DeviceKind::from(text.as_str()),
+            adapter: Some(text.as_str().into()),
+            ..(*arm(1)).clone()
+        };
+        let model = ModelId {
+            name: text.as_str().into(),
+            version: text.as_str().into(),
+            precision: text.as_str().into(),
+            ..(*model(1)).clone()
+        };
+        all.push(Observation {
+            arm: Arc::new(arm),
+            model: Arc::new(model),
+            shape: ShapeBucket::from(text.as_str()),
+            outcome: Outcome::Reported(FailureKind::from(text.as_str())),
+            ..run(MIDNIGHT, 5.0)
+        });
     }
     all.push(Observation {
         at: UnixMillis(i64::MAX),

@@ -3,11 +3,11 @@
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
 use super::super::columns::{finite, signed};
+use super::super::hour_sums::HourSums;
 use super::super::subject::{Known, Subject};
 use super::error::Fault;
-use super::hours::Hours;
 use super::state::State;
-use super::{by_series, names};
+use super::{by_series, hours, names};
 use crate::Observation;
 
 /// Begins a transaction that writes; nobody else does until it ends.
@@ -19,7 +19,7 @@ pub(super) fn begin(conn: &mut Connection) -> Result<Transaction<'_>, Fault> {
 pub(super) fn append(
     conn: &mut Connection,
     known: &mut Known,
-    hours: &mut Hours,
+    sums: &mut HourSums,
     batch: &[Observation],
 ) -> Result<(), Fault> {
     let tx = begin(conn)?;
@@ -34,7 +34,7 @@ pub(super) fn append(
         insert(&tx, state.last_id, series, observation)?;
     }
     state.observations += i64::try_from(batch.len()).unwrap_or(i64::MAX);
-    hours.add(&tx, batch, &series)?;
+    hours::add(&tx, sums, batch, &series)?;
     by_series::keep_up(&tx, &mut state)?;
     state.write(&tx)?;
     Ok(tx.commit()?)

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use rusqlite::Connection;
 
 use super::super::columns::TOTALS;
+use super::super::hour_sums::{Key, table};
 use super::error::Fault;
-use super::hours::{Key, from_row, read, table, write};
+use super::hours::{from_row, read, write};
 use super::state::State;
 use super::{append, by_series};
 use crate::{Compacted, Period, Retention, Totals, UnixMillis};

@@ -1,71 +1,33 @@
 //! The roll-ups of hours, updated with every batch.
 
-use std::collections::hash_map::Entry;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::super::columns::{BadRow, COUNTS, SUMS, TOTALS, TotalsRow, totals};
+use super::super::hour_sums::{HourSums, Key, table};
 use super::error::Fault;
 use crate::{Observation, Period, Totals};
 
-/// How many sums are remembered at most between two batches.
-const REMEMBERED: usize = 16_384;
-
-/// A roll-up's key: the beginning of its time, and its series.
-pub(super) type Key = (i64, i64);
-
-/// The sums that were written last, so that they need not be read again.
-#[derive(Debug, Default)]
-pub(super) struct Hours {
-    /// What SQLite called the file's contents when these were written: another process changes it by any commit.
-    contents: i64,
-    sums: HashMap<Key, Totals>,
-}
-
-impl Hours {
-    pub(super) fn forget(&mut self) {
-        self.sums.clear();
+/// Adds a batch to the sums, given with the series of each observation. Only within a transaction that writes; if that is
+/// not committed, everything must be forgotten.
+pub(super) fn add(
+    conn: &Connection,
+    sums: &mut HourSums,
+    batch: &[Observation],
+    series: &[i64],
+) -> Result<(), Fault> {
+    // Another process changes this by any commit.
+    let contents = conn.prepare_cached("PRAGMA data_version")?.query_row((), |row| row.get(0))?;
+    sums.expect(contents);
+    let read_all = |keys: &[Key]| -> Result<HashMap<Key, Totals>, Fault> {
+        let found = keys.iter().map(|&key| Ok(read(conn, Period::Hour, key)?.map(|totals| (key, totals))));
+        found.filter_map(Result::transpose).collect()
+    };
+    for (key, totals) in sums.add(batch, series, read_all)? {
+        write(conn, Period::Hour, key, totals)?;
     }
-
-    /// Adds a batch, given with the series of each observation. Only within a transaction that writes; if that is not
-    /// committed, everything must be forgotten.
-    pub(super) fn add(
-        &mut self,
-        conn: &Connection,
-        batch: &[Observation],
-        series: &[i64],
-    ) -> Result<(), Fault> {
-        let contents = conn.prepare_cached("PRAGMA data_version")?.query_row((), |row| row.get(0))?;
-        if self.contents != contents || self.sums.len() > REMEMBERED {
-            self.sums.clear();
-            self.contents = contents;
-        }
-        let mut changed = BTreeSet::new();
-        for (observation, &series) in batch.iter().zip(series) {
-            let key = (Period::Hour.start(observation.at).0, series);
-            let totals = match self.sums.entry(key) {
-                Entry::Occupied(there) => there.into_mut(),
-                Entry::Vacant(new) => new.insert(read(conn, Period::Hour, key)?.unwrap_or_default()),
-            };
-            totals.add(observation);
-            changed.insert(key);
-        }
-        for key in changed {
-            if let Some(totals) = self.sums.get(&key) {
-                write(conn, Period::Hour, key, totals)?;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// The table of a period.
-pub(super) const fn table(period: Period) -> &'static str {
-    match period {
-        Period::Hour => "hours",
-        Period::Day => "days",
-    }
+    Ok(())
 }
 
 pub(super) fn read(conn: &Connection, period: Period, key: Key) -> Result<Option<Totals>, Fault> {
@@ -100,6 +62,19 @@ pub(super) fn from_row(row: &Row<'_>, first: usize) -> Result<Totals, Fault> {
     for (at, sum) in sums.iter_mut().enumerate() {
         *sum = row.get(first + COUNTS + at)?;
     }
+    let sketch = row.get_ref(first + COUNTS + SUMS)?;
+    Ok(totals(counts, sums, sketch.as_blob().map_err(|_| BadRow::Sketch)?)?)
+}
+
+/// The same, of a row of which only `ok`, `failed`, the latencies and their sums are not zero.
+pub(super) fn from_plain_row(row: &Row<'_>, first: usize) -> Result<Totals, Fault> {
+    /// The place of `latencies` among the counts.
+    const LATENCIES: usize = COUNTS - 1;
+    let mut counts = [0; COUNTS];
+    for at in [0, 1, LATENCIES] {
+        counts[at] = row.get(first + at)?;
+    }
+    let sums = [0.0, row.get(first + COUNTS + 1)?, row.get(first + COUNTS + 2)?];
     let sketch = row.get_ref(first + COUNTS + SUMS)?;
     Ok(totals(counts, sums, sketch.as_blob().map_err(|_| BadRow::Sketch)?)?)
 }

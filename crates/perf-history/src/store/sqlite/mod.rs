@@ -16,7 +16,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 use self::error::Fault;
-use self::hours::Hours;
+use super::hour_sums::HourSums;
 use super::subject::Known;
 use crate::{Compacted, HistoryStore, Observation, Query, Retention, Rollup, StoreError, Stored, UnixMillis};
 
@@ -39,7 +39,7 @@ pub struct SqliteStore {
     conn: Connection,
     path: PathBuf,
     known: Known,
-    hours: Hours,
+    sums: HourSums,
     /// The size of the log at which it is tried to empty it.
     most_log: u64,
 }
@@ -71,7 +71,7 @@ impl SqliteStore {
     fn new((conn, path): (Connection, PathBuf)) -> Self {
         // Each statement is compiled once; there are about twenty.
         conn.set_prepared_statement_cache_capacity(64);
-        Self { conn, path, known: Known::default(), hours: Hours::default(), most_log: MOST_LOG }
+        Self { conn, path, known: Known::default(), sums: HourSums::default(), most_log: MOST_LOG }
     }
 
     /// Limits the file to this many bytes, as long as this store is open; what does not fit then fails with
@@ -92,7 +92,7 @@ impl SqliteStore {
 
     fn forget(&mut self) {
         self.known = Known::default();
-        self.hours.forget();
+        self.sums.forget();
     }
 
     /// Empties the log when it has become large. Whether that works is no matter of what was written.
@@ -124,7 +124,7 @@ impl HistoryStore for SqliteStore {
         if batch.is_empty() {
             return Ok(());
         }
-        let added = append::append(&mut self.conn, &mut self.known, &mut self.hours, batch);
+        let added = append::append(&mut self.conn, &mut self.known, &mut self.sums, batch);
         if let Err(fault) = added {
             self.forget();
             let error = fault.at(&self.path, "add observations");
@@ -148,10 +148,19 @@ impl HistoryStore for SqliteStore {
         found.map_err(|fault| fault.at(&self.path, "read roll-ups"))
     }
 
+    fn visit_rollups(
+        &mut self,
+        since: Option<UnixMillis>,
+        visit: &mut dyn FnMut(&Rollup),
+    ) -> Result<(), StoreError> {
+        let seen = read::visit_rollups(&self.conn, &mut self.known, since, visit);
+        seen.map_err(|fault| fault.at(&self.path, "read roll-ups"))
+    }
+
     fn compact(&mut self, now: UnixMillis, retention: &Retention) -> Result<Compacted, StoreError> {
         let dropped = compact::compact(&mut self.conn, now, retention);
         // Hours are other ones now, whether or not that was committed.
-        self.hours.forget();
+        self.sums.forget();
         self.tend_log();
         dropped.map_err(|fault| fault.at(&self.path, "drop what is old"))
     }

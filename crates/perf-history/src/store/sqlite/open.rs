@@ -228,16 +228,19 @@ fn set_up(conn: &Connection) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Readers and a writer do not hinder each other with the write-ahead log. Changing to it takes the file for a moment,
-/// and SQLite does not wait for another process that does the same.
+/// How often it is tried to change to the write-ahead log, while others try the same.
+const TRIES: u32 = 100;
+
+/// Readers and a writer do not hinder each other with the write-ahead log. Changing to it takes the file for a moment.
+/// SQLite does not wait for others when it does that, but it does when it begins a transaction that excludes them.
 fn write_ahead(conn: &Connection) -> Result<(), Fault> {
     let mut tries = 0;
     loop {
         let mode = conn.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get::<_, String>(0));
         match mode {
-            Err(error) if tries < 100 && error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => {
+            Err(error) if tries < TRIES && error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => {
                 tries += 1;
-                std::thread::sleep(Duration::from_millis(20));
+                conn.execute_batch("BEGIN EXCLUSIVE; ROLLBACK")?;
             }
             mode => return Ok(mode.map(drop)?),
         }

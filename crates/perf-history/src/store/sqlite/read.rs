@@ -4,13 +4,14 @@ use rusqlite::{Connection, Row, Transaction};
 use vocab::WorkerId;
 
 use super::super::columns::{BadRow, TOTALS, operation, unsigned, word};
+use super::super::hour_sums::table;
 use super::super::rollups::Rollups;
 use super::super::subject::{Known, Subject};
 use super::error::Fault;
-use super::hours::{from_row, table};
+use super::hours::{from_plain_row, from_row};
 use super::state::State;
 use super::{by_series, names};
-use crate::{Observation, Period, Query, Rollup, Stored, UnixMillis};
+use crate::{Observation, Period, Query, Rollup, Stored, Totals, UnixMillis};
 
 const OBSERVATION: &str = "id, at, series, worker, operation, outcome, warm, load_ms, queue_ms, in_page_ms, \
      service_ms, total_ms, bytes_in, bytes_out, memory_bytes";
@@ -90,14 +91,46 @@ pub(super) fn rollups(
 ) -> Result<Vec<Rollup>, Fault> {
     let (tx, _) = begin(conn, known)?;
     let mut rollups = Rollups::new(known);
+    each(&tx, since, |series, period, start, totals| Ok(rollups.push(series, period, start, totals)?))?;
+    Ok(rollups.sorted())
+}
+
+pub(super) fn visit_rollups(
+    conn: &Connection,
+    known: &mut Known,
+    since: Option<UnixMillis>,
+    visit: &mut dyn FnMut(&Rollup),
+) -> Result<(), Fault> {
+    let (tx, _) = begin(conn, known)?;
+    each(&tx, since, |series, period, start, totals| {
+        let subject = known.series.value(series).ok_or(BadRow::Missing { table: "series", id: series })?;
+        let (model, shape, arm) = (subject.model.clone(), subject.shape.clone(), subject.arm.clone());
+        visit(&Rollup { model, shape, arm, period, start, totals });
+        Ok(())
+    })
+}
+
+/// What is zero in most rows. Reading a column costs as much as reading its value from the file, so these are looked at
+/// only where SQLite says that there is something in them.
+const RARE: &str = "wrong | vanished | timed_out | out_of_memory | neutral | loads_ok | loads_failed | recoveries_ok | \
+     recoveries_failed | (load_ms <> 0)";
+
+/// Reads every row of days and then every one of hours, both by time.
+fn each(
+    tx: &Connection,
+    since: Option<UnixMillis>,
+    mut row_of: impl FnMut(i64, Period, UnixMillis, Totals) -> Result<(), Fault>,
+) -> Result<(), Fault> {
     for period in [Period::Day, Period::Hour] {
-        let sql = format!("SELECT start, series, {TOTALS} FROM {} WHERE start >= ?1", table(period));
+        let sql = format!("SELECT start, series, {RARE}, {TOTALS} FROM {} WHERE start >= ?1", table(period));
         let mut statement = tx.prepare_cached(&sql)?;
         let first = since.map_or(i64::MIN, |since| since.0.saturating_sub(period.ms() - 1));
         let mut rows = statement.query([first])?;
         while let Some(row) = rows.next()? {
-            rollups.push(row.get(1)?, period, UnixMillis(row.get(0)?), from_row(row, 2)?)?;
+            let rare = row.get::<_, i64>(2)? != 0;
+            let totals = if rare { from_row(row, 3)? } else { from_plain_row(row, 3)? };
+            row_of(row.get(1)?, period, UnixMillis(row.get(0)?), totals)?;
         }
     }
-    Ok(rollups.sorted())
+    Ok(())
 }
