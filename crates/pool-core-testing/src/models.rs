@@ -41,6 +41,7 @@ pub fn identity_model_of(name: &str, memory_bytes: u64) -> Arc<Model> {
         name: name.to_owned(),
         version: String::new(),
         model_type: None,
+        precision: "FP32".to_owned(),
         signature: Signature { inputs: vec![spec.clone()], outputs: vec![spec] },
         files: vec![file],
         memory_estimate_bytes: memory_bytes,

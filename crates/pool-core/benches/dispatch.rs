@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use pool_core::core::{Action, Core, LeaseId, Submission};
+use pool_core::core::{Action, Core, LeaseId, RunEnd, Submission};
 use pool_core::{Constraints, LoadReport, Model, Pool, PoolConfig, Request};
 use pool_core_testing::{FakeWorker, identity_model, info, vector};
 use telemetry::{Event, RejectReason, Telemetry};
@@ -109,6 +109,7 @@ fn submission(model: &Arc<Model>) -> Submission {
         dims: Arc::default(),
         constraints: Constraints::default(),
         preload: false,
+        bytes_in: 0,
     }
 }
 
@@ -138,7 +139,7 @@ fn core_decision(c: &mut Criterion) {
                 for _ in 0..iterations {
                     let (lease, request) = busy.runs.pop_front().expect("the slots are taken");
                     let began = start();
-                    busy.core.run_done(now, lease, Ok(1.0));
+                    busy.core.run_done(now, lease, Ok(RunEnd { in_page_ms: 1.0, bytes_out: 0 }));
                     let actions = busy.core.take_actions();
                     spent += began.elapsed();
                     for action in actions {

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::selection::{SelectionConfig, SelectionError};
+
 /// A setting that cannot work.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
     /// A number that must be at least one is zero.
@@ -20,13 +22,16 @@ pub enum ConfigError {
         /// What was given.
         got: Duration,
     },
+    /// A setting of selection.
+    #[error(transparent)]
+    Selection(#[from] SelectionError),
     /// The pool was created outside a tokio runtime.
     #[error("a pool needs a tokio runtime to run its tasks")]
     NoRuntime,
 }
 
 /// The pool's settings. Set the fields, then hand it to [`Pool::new`](crate::Pool::new), which checks it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct PoolConfig {
     /// How many requests may wait for a worker. One more is refused at once. Default 1 024.
@@ -60,6 +65,8 @@ pub struct PoolConfig {
     /// The shares of models by name, where they compete: a model of weight 2 gets twice the workers' time of one of
     /// weight 1. Default: 1 for every model.
     pub weights: BTreeMap<String, u32>,
+    /// How the browser and backend of a request are chosen.
+    pub selection: SelectionConfig,
 }
 
 impl Default for PoolConfig {
@@ -78,6 +85,7 @@ impl Default for PoolConfig {
             expect_workers: false,
             rejoin_grace: Duration::from_secs(30),
             weights: BTreeMap::new(),
+            selection: SelectionConfig::default(),
         }
     }
 }
@@ -119,6 +127,6 @@ impl PoolConfig {
                 return Err(ConfigError::Duration { name, max: MAX_DURATION, got });
             }
         }
-        Ok(())
+        Ok(self.selection.validate()?)
     }
 }

@@ -5,9 +5,10 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
+use perf_history::{Observation, UnixMillis};
 use telemetry::{Event, LeaveCause, Telemetry};
 use tensor::NamedTensor;
 use tokio::runtime::Handle;
@@ -17,12 +18,12 @@ use tokio_util::task::TaskTracker;
 use vocab::{RequestId, SessionId, WorkerId};
 
 use crate::calls;
-use crate::core::{Action, Core, LeaseId, Submission};
+use crate::core::{Action, Core, LeaseId, RunEnd, Submission};
 use crate::membership::{Gone, Leave, Membership};
-use crate::pool::PoolStats;
+use crate::pool::{PoolStats, bytes_of};
 use crate::{
-    Completed, LinkError, LoadCall, LoadReport, RunCall, RunError, RunReply, RunReport, WorkerInfo,
-    WorkerLink,
+    Completed, LinkError, LoadCall, LoadReport, ObservationSink, RunCall, RunError, RunReply, RunReport,
+    WorkerInfo, WorkerLink,
 };
 
 /// Who waits for a request, and what it is to be run on.
@@ -53,6 +54,7 @@ struct State<L> {
 pub(crate) struct Inner<L> {
     state: Mutex<State<L>>,
     telemetry: Telemetry,
+    sink: Option<Arc<dyn ObservationSink>>,
     runtime: Handle,
     tasks: TaskTracker,
     /// Wakes the timer task because something is due earlier than it thinks.
@@ -69,6 +71,7 @@ type Outputs = Option<(RequestId, Vec<NamedTensor>)>;
 /// What is left to do once the lock is released.
 enum Deed<L> {
     Emit(Event),
+    Observe(Box<Observation>),
     Answer(Waiter, Result<Completed, RunError>),
     Cancel(CancellationToken),
     Gone(Joined<L>, LeaveCause),
@@ -77,12 +80,23 @@ enum Deed<L> {
     Unload(Arc<L>, Arc<Gone>, SessionId),
 }
 
+/// What observations are dated by. A clock before 1970 counts as 1970.
+fn unix_now() -> UnixMillis {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    UnixMillis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
 fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
 impl<L: WorkerLink> Inner<L> {
-    pub(crate) fn start(core: Core, telemetry: Telemetry, runtime: Handle) -> Arc<Self> {
+    pub(crate) fn start(
+        core: Core,
+        telemetry: Telemetry,
+        sink: Option<Arc<dyn ObservationSink>>,
+        runtime: Handle,
+    ) -> Arc<Self> {
         let state = State {
             core,
             joined: HashMap::new(),
@@ -94,6 +108,7 @@ impl<L: WorkerLink> Inner<L> {
         let inner = Arc::new(Self {
             state: Mutex::new(state),
             telemetry,
+            sink,
             runtime,
             tasks: TaskTracker::new(),
             earlier: Arc::new(Notify::new()),
@@ -111,6 +126,7 @@ impl<L: WorkerLink> Inner<L> {
         let mut state = self.state.lock();
         // The time is taken under the lock, so that the core never sees it run backwards.
         let now = now();
+        state.core.set_clock(now, unix_now());
         let before = (state.core.workers(), state.core.is_at_rest());
         let result = decide(&mut state, now);
         let deeds = state.translate(outputs);
@@ -138,6 +154,11 @@ impl<L: WorkerLink> Inner<L> {
         let weak = Arc::downgrade(self);
         match deed {
             Deed::Emit(event) => self.telemetry.emit(now, event),
+            Deed::Observe(observation) => {
+                if let Some(sink) = &self.sink {
+                    sink.observe(*observation);
+                }
+            }
             Deed::Answer(waiter, result) => {
                 // A caller that went away has cancelled the request, or is about to find it ended.
                 drop(waiter.answer.send(result));
@@ -260,7 +281,10 @@ impl<L: WorkerLink> Inner<L> {
         result: Result<RunReply, LinkError>,
     ) {
         let (outputs, result) = match result {
-            Ok(RunReply { outputs, in_page_ms }) => (Some((request, outputs)), Ok(in_page_ms)),
+            Ok(RunReply { outputs, in_page_ms }) => {
+                let end = RunEnd { in_page_ms, bytes_out: bytes_of(&outputs) };
+                (Some((request, outputs)), Ok(end))
+            }
             Err(error) => (None, Err(error)),
         };
         self.with(outputs, |state, now| {
@@ -310,6 +334,7 @@ impl<L: WorkerLink> State<L> {
     fn translate_one(&mut self, action: Action, outputs: &mut Outputs) -> Option<Deed<L>> {
         let deed = match action {
             Action::Emit(event) => Deed::Emit(event),
+            Action::Observe(observation) => Deed::Observe(observation),
             Action::Finish { request, result } => {
                 let waiter = self.waiters.remove(&request)?;
                 let own = outputs.take_if(|(owner, _)| *owner == request).map(|(_, outputs)| outputs);

@@ -8,8 +8,11 @@
 //! There are three rings: the public, asynchronous [`Pool`]; a thin tokio driver; and a synchronous decision
 //! [`core`] that takes the time as an argument and answers with actions.
 //!
-//! The crate does **not** know any browser, socket, file format or inference runtime, chooses no browser by
-//! experience, restarts nothing, and computes nothing: a result is what a worker answered, or there is none.
+//! Which browser and backend computes a request is decided by what was observed ([`selection`]): every end of a run or
+//! a load becomes an [`Observation`], which the pool learns from and hands to an [`ObservationSink`].
+//!
+//! The crate does **not** know any browser, socket, file format, database or inference runtime, restarts nothing, and
+//! computes nothing: a result is what a worker answered, or there is none.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -40,18 +43,22 @@ mod config;
 pub mod core;
 mod driver;
 mod error;
+mod learning;
 mod link;
 mod membership;
 mod model;
 mod pool;
 mod request;
+pub mod selection;
 mod worker;
 
 pub use config::{ConfigError, PoolConfig};
 pub use error::{Mismatch, Phase, RunError};
+pub use learning::{Learning, ObservationSink};
 pub use link::{LinkError, LoadCall, LoadReport, RunCall, RunReply, WorkerLink};
 pub use membership::Membership;
 pub use model::{Model, ModelFile, ModelSource};
+pub use perf_history::Observation;
 pub use pool::{DrainReport, Pool, PoolStats, Ticket};
 pub use request::{Completed, Constraints, Preload, Request, RunReport};
 pub use telemetry::LeaveCause;

@@ -17,6 +17,8 @@ pub struct Model {
     pub version: String,
     /// The family, where it is known.
     pub model_type: Option<ModelType>,
+    /// The element type that most of its weights have, for example `FP32`; empty where it is not known.
+    pub precision: String,
     /// The inputs and outputs. Every request's inputs are checked against it before the request is accepted.
     pub signature: Signature,
     /// The graph first, then its external data.

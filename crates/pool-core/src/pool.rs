@@ -6,14 +6,17 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use telemetry::{Event, LeaveCause, RejectReason, Telemetry};
+use tensor::NamedTensor;
 use tokio::sync::oneshot;
 use vocab::RequestId;
 
 use crate::core::{Core, CoreStats, Submission};
 use crate::driver::{Inner, Waiter};
 use crate::membership::Membership;
+use crate::selection::Selector;
 use crate::{
-    Completed, ConfigError, PoolConfig, Preload, Request, RunError, RunReport, WorkerInfo, WorkerLink,
+    Completed, ConfigError, Learning, PoolConfig, Preload, Request, RunError, RunReport, WorkerInfo,
+    WorkerLink,
 };
 
 /// Workers that join and leave, and the requests that they compute.
@@ -72,9 +75,33 @@ impl<L: WorkerLink> Pool<L> {
     /// # Errors
     /// A setting that cannot work, or no runtime.
     pub fn new(config: PoolConfig, telemetry: Telemetry) -> Result<Self, ConfigError> {
-        let core = Core::new(config)?;
+        Self::with_learning(config, telemetry, Learning::default())
+    }
+
+    /// A pool without workers that knows what was observed earlier, and tells what it observes.
+    ///
+    /// # Errors
+    /// A setting that cannot work, or no runtime.
+    pub fn with_learning(
+        config: PoolConfig,
+        telemetry: Telemetry,
+        learning: Learning,
+    ) -> Result<Self, ConfigError> {
+        let Learning { earlier, sink, policy } = learning;
+        let mut core = Core::new(config)?;
+        for observation in &earlier {
+            core.selector_mut().observe(observation);
+        }
+        if let Some(policy) = policy {
+            core.selector_mut().set_policy(policy);
+        }
         let runtime = tokio::runtime::Handle::try_current().map_err(|_| ConfigError::NoRuntime)?;
-        Ok(Self { owner: Arc::new(Owner(Inner::start(core, telemetry, runtime))) })
+        Ok(Self { owner: Arc::new(Owner(Inner::start(core, telemetry, sink, runtime))) })
+    }
+
+    /// Looks at what the pool has learnt, and at how it chooses. The pool stands still meanwhile.
+    pub fn with_selector<R>(&self, look: impl FnOnce(&Selector) -> R) -> R {
+        self.inner().read(|core| look(core.selector()))
     }
 
     fn inner(&self) -> &Arc<Inner<L>> {
@@ -104,14 +131,15 @@ impl<L: WorkerLink> Pool<L> {
         if let Some(unknown) = unknown {
             return Err(refused(RunError::UnknownOutput(unknown.to_string())));
         }
-        let submission = Submission { model, dims: Arc::new(dims), constraints, preload: false };
+        let bytes_in = bytes_of(&inputs);
+        let submission = Submission { model, dims: Arc::new(dims), constraints, preload: false, bytes_in };
         self.enter(submission, inputs, outputs)
     }
 
     fn enter(
         &self,
         submission: Submission,
-        inputs: Arc<[tensor::NamedTensor]>,
+        inputs: Arc<[NamedTensor]>,
         outputs: Option<Arc<[Arc<str>]>>,
     ) -> Result<Ticket<L>, RunError> {
         let (answer, receiver) = oneshot::channel();
@@ -137,7 +165,7 @@ impl<L: WorkerLink> Pool<L> {
     /// Like [`run`](Self::run).
     pub async fn preload(&self, preload: Preload) -> Result<RunReport, RunError> {
         let Preload { model, dims, constraints } = preload;
-        let submission = Submission { model, dims, constraints, preload: true };
+        let submission = Submission { model, dims, constraints, preload: true, bytes_in: 0 };
         let completed = self.enter(submission, Arc::new([]), None)?.await?;
         Ok(completed.report)
     }
@@ -248,6 +276,11 @@ impl<L: WorkerLink> Drop for Ticket<L> {
             pool.cancel(self.request);
         }
     }
+}
+
+/// How many bytes tensors have.
+pub(crate) fn bytes_of(tensors: &[NamedTensor]) -> u64 {
+    tensors.iter().map(|named| named.tensor.data().len() as u64).sum()
 }
 
 /// The cause that a worker's leaving has when its owner says nothing else.

@@ -7,6 +7,7 @@ use tensor::{Bindings, NamedTensor};
 use vocab::{Backend, BrowserName, DeviceKind, RequestId, WorkerId};
 
 use crate::Model;
+use crate::selection::Decision;
 
 /// Where a request may be computed, how urgent it is, and how long it may take.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -27,6 +28,8 @@ pub struct Constraints {
     pub timeout: Option<Duration>,
     /// How often it may be tried, at least 1. Default: [`PoolConfig::max_attempts`](crate::PoolConfig).
     pub attempts: Option<u32>,
+    /// Whether to answer with the table that the choice of browser and backend was made from. Default: no.
+    pub explain: bool,
 }
 
 /// One inference.
@@ -99,6 +102,8 @@ pub struct RunReport {
     pub device_effective: DeviceKind,
     /// The adapter's own name, where there is one.
     pub adapter: Option<Arc<str>>,
+    /// The threads that the backend computes with; zero where that means nothing.
+    pub threads: u32,
     /// From acceptance to the last dispatch.
     pub queue_ms: f64,
     /// How long the load took that the request had to wait for; `None` where the model was there already.
@@ -113,4 +118,7 @@ pub struct RunReport {
     pub placement: Arc<[(String, u32)]>,
     /// Whatever else the page told when it had loaded the model, as it came.
     pub detail: Arc<serde_json::Map<String, serde_json::Value>>,
+    /// How the arm was chosen, where that was asked for by [`Constraints::explain`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decision: Option<Arc<Decision>>,
 }

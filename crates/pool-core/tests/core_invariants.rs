@@ -7,14 +7,14 @@ mod sim;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pool_core::core::{LeaseId, Submission};
+use pool_core::core::{LeaseId, RunEnd, Submission};
 use pool_core::{Constraints, LinkError, Model, PoolConfig, RunError, WorkerInfo};
 use pool_core_testing::{identity_model_of, info_of};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use sim::{Sim, dims, failed, report};
 use telemetry::LeaveCause;
-use vocab::{Backend, BrowserName, FailureKind, RequestId, SessionId};
+use vocab::{Backend, BrowserName, DeviceKind, FailureKind, PolicyName, RequestId, SessionId};
 
 #[derive(Debug, Clone)]
 enum Op {
@@ -84,13 +84,16 @@ fn ask() -> impl Strategy<Value = Ask> {
         0..3_u8,
         prop_oneof![3 => Just(None), 1 => (1..5_000_u64).prop_map(Some)],
         1..4_u32,
+        prop::bool::weighted(0.2),
+        prop_oneof![8 => Just(None), 1 => Just(Some(DeviceKind::Gpu)), 1 => Just(Some(DeviceKind::Cpu))],
     );
     (0..5_usize, 0..3_u64, constraints, prop::bool::weighted(0.1)).prop_map(
-        |(model, shape, (backends, fallback, browsers, priority, timeout, attempts), preload)| {
+        |(model, shape, constraints, preload)| {
+            let (backends, fallback, browsers, priority, timeout, attempts, explain, device) = constraints;
             let timeout = timeout.map(Duration::from_millis);
             let attempts = Some(attempts);
             let constraints =
-                Constraints { backends, fallback, browsers, priority, timeout, attempts, device: None };
+                Constraints { backends, fallback, browsers, priority, timeout, attempts, device, explain };
             Ask { model, shape, constraints, preload }
         },
     )
@@ -137,11 +140,23 @@ struct Past {
 
 const CAPACITY: usize = 48;
 
-fn config() -> PoolConfig {
+fn whole(model: Arc<Model>, shape: u64) -> Submission {
+    Submission { dims: dims(shape), ..sim::submission(&model, Constraints::default()) }
+}
+
+/// How arms are chosen: every policy, with and without exploring.
+fn policies() -> impl Strategy<Value = (PolicyName, bool)> {
+    (proptest::sample::select(PolicyName::ALL), any::<bool>())
+}
+
+fn config((policy, explore): (PolicyName, bool)) -> PoolConfig {
     let mut config = PoolConfig::default();
     config.queue_capacity = CAPACITY;
     config.sessions_per_worker = 3;
     config.default_deadline = Duration::from_secs(7 * 24 * 3_600);
+    config.selection.policy = policy;
+    config.selection.fixed_backend = Some(Backend::WebGpu);
+    config.selection.explore = explore;
     config
 }
 
@@ -171,7 +186,7 @@ fn apply(sim: &mut Sim, models: &[Arc<Model>], past: &mut Past, op: &Op) {
                 let model = Arc::clone(&models[*model]);
                 let constraints = constraints.clone();
                 let answer =
-                    sim.submit(Submission { model, dims: dims(*shape), constraints, preload: *preload });
+                    sim.submit(Submission { constraints, preload: *preload, ..whole(model, *shape) });
                 let full = matches!(answer, Err(RunError::QueueFull { .. }));
                 assert_eq!(full, queued >= CAPACITY, "a full queue refuses, any other does not: {answer:?}");
                 past.requests.extend(answer);
@@ -209,7 +224,8 @@ fn apply(sim: &mut Sim, models: &[Arc<Model>], past: &mut Past, op: &Op) {
         Op::Stale(which, how) => {
             if !past.runs.is_empty() {
                 let lease = *which.get(&past.runs);
-                sim.core.run_done(sim.now, lease, result(*how, 3.0));
+                let end = RunEnd { in_page_ms: 3.0, bytes_out: 0 };
+                sim.core.run_done(sim.now, lease, result(*how, end));
             }
             if !past.sessions.is_empty() {
                 let session = *which.get(&past.sessions);
@@ -259,6 +275,7 @@ fn leaves_nothing(sim: &mut Sim) {
         "{stats:#?}"
     );
     assert!(sim.core.is_at_rest());
+    assert_eq!(sim.core.selector().exploring(), 0, "whoever explored has come back");
     for worker in &stats.workers {
         assert_eq!(worker.leases, 0);
         for session in &worker.sessions {
@@ -272,8 +289,8 @@ fn leaves_nothing(sim: &mut Sim) {
 }
 
 #[track_caller]
-fn check(ops: &[Op]) {
-    let mut sim = Sim::new(config());
+fn check(policy: (PolicyName, bool), ops: &[Op]) {
+    let mut sim = Sim::new(config(policy));
     let models = models();
     let mut past = Past::default();
     for op in ops {
@@ -287,20 +304,26 @@ proptest! {
     #![proptest_config(ProptestConfig { max_shrink_iters: 20_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn every_request_ends_once_and_nothing_is_left(ops in prop::collection::vec(op(), 1..160)) {
-        check(&ops);
+    fn every_request_ends_once_and_nothing_is_left(
+        policy in policies(),
+        ops in prop::collection::vec(op(), 1..160),
+    ) {
+        check(policy, &ops);
     }
 
     #[test]
-    fn the_same_history_gives_the_same_decisions(ops in prop::collection::vec(op(), 1..60)) {
+    fn the_same_history_gives_the_same_decisions(
+        policy in policies(),
+        ops in prop::collection::vec(op(), 1..60),
+    ) {
         let history = || {
-            let mut sim = Sim::new(config());
+            let mut sim = Sim::new(config(policy));
             let mut past = Past::default();
             let models = models();
             for op in &ops {
                 apply(&mut sim, &models, &mut past, op);
             }
-            (sim.sent, sim.events.len(), sim.loads)
+            (sim.sent, sim.events.len(), sim.loads, sim.observed)
         };
         prop_assert_eq!(history(), history());
     }
@@ -308,7 +331,7 @@ proptest! {
 
 #[test]
 fn an_abort_ends_everything_at_once() {
-    let mut sim = Sim::new(config());
+    let mut sim = Sim::new(config((PolicyName::Weighted, true)));
     sim.join(info_of(BrowserName::Chromium, &[Backend::Wasm]));
     let models = models();
     for model in &models[..4] {

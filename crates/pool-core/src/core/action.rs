@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use perf_history::Observation;
 use telemetry::{Event, LeaveCause};
 use tensor::Bindings;
 use vocab::{Backend, DeviceKind, RequestId, SessionId, WorkerId};
@@ -31,6 +32,18 @@ pub struct Submission {
     pub constraints: Constraints,
     /// Whether loading the model is all that is wanted.
     pub preload: bool,
+    /// The bytes of the inputs.
+    pub bytes_in: u64,
+}
+
+/// What a run that succeeded gave, but for the tensors.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[allow(clippy::exhaustive_structs, reason = "whoever drives the core builds it in full")]
+pub struct RunEnd {
+    /// What the page spent computing, in milliseconds.
+    pub in_page_ms: f64,
+    /// The bytes of the outputs.
+    pub bytes_out: u64,
 }
 
 /// Something for the driver to do.
@@ -98,6 +111,8 @@ pub enum Action {
         /// The answer. The outputs are with the driver.
         result: Box<Result<RunReport, RunError>>,
     },
+    /// Keep what was observed.
+    Observe(Box<Observation>),
     /// Tell telemetry.
     Emit(Event),
 }

@@ -45,6 +45,10 @@ impl Core {
         if self.workers.values().any(|worker| fits(needs, worker, bytes) && offers(worker)) {
             return Capable::Now;
         }
+        if needs.arm.is_some() {
+            // Nobody waits for an arm that was only the pool's own choice.
+            return Capable::Nobody;
+        }
         let may_use = |backend: Backend| {
             !needs.not_backends.has(backend)
                 && (needs.any_backend() || needs.preferred().any(|b| b == backend))
@@ -206,5 +210,5 @@ impl Core {
 
 /// Whether the worker matches in everything but the backend.
 pub(super) fn fits(needs: &Needs, worker: &Worker, bytes: u64) -> bool {
-    needs.worker_fits(worker.id, &worker.info, bytes)
+    needs.worker_fits(worker.id, &worker.info, bytes, |backend| worker.arm(backend, needs.device.as_ref()))
 }

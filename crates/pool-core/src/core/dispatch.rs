@@ -13,10 +13,11 @@ use vocab::{ModelHash, RequestId, SessionId, WorkerId};
 
 use super::demand::fits;
 use super::needs::BackendSet;
+use super::outlook::Outlook;
 use super::placement::{self, Demand, LoadCandidate, Room, RunCandidate, Verdict};
 use super::queue::LaneKey;
 use super::requests::{Entry, Lease, LeaseState};
-use super::sessions::SessionPhase;
+use super::sessions::{Session, SessionPhase};
 use super::timers::TimerKey;
 use super::workers::Worker;
 use super::{Action, Core, LeaseId};
@@ -32,9 +33,21 @@ const SOON: Duration = Duration::from_millis(100);
 /// Whether to load a model for a request.
 enum LoadChoice {
     Start(LoadCandidate),
+    /// There is no room on the arm that was chosen for the request.
+    Unpin,
     /// Not now, but look again after this time.
     Later(Duration),
     No,
+}
+
+/// What a load would be for.
+struct Wanted<'a> {
+    usable: BackendSet,
+    /// How many sessions serve the request already, or soon will.
+    live: usize,
+    /// Whether sessions that are in use may have to go.
+    drastic: bool,
+    outlook: Option<&'a Outlook>,
 }
 
 impl Core {
@@ -59,8 +72,19 @@ impl Core {
     /// Serves a lane as far as that goes now, and starts a load for it where that pays.
     pub(super) fn place(&mut self, now: Instant, lane: &LaneKey) {
         while let Some(head) = self.queue.group(lane).and_then(|group| group.oldest_with(&lane.dims)) {
-            let Some(session) = self.session_for(lane, head) else {
+            let (session, denied) = self.session_for(now, lane, head);
+            let Some(session) = session else {
+                if denied {
+                    // Whoever is waited for may be gone without a word by then.
+                    self.be_patient(now, lane.model, self.config.patience.max(SOON));
+                }
                 match self.load_choice(now, head, None) {
+                    LoadChoice::Unpin => {
+                        if let Some(lane) = self.unpin(head) {
+                            self.place(now, &lane);
+                        }
+                        continue;
+                    }
                     LoadChoice::Start(choice) => {
                         self.start_load(now, head, choice);
                     }
@@ -73,13 +97,16 @@ impl Core {
         }
     }
 
-    /// A session that can take the lane's head now.
-    fn session_for(&self, lane: &LaneKey, head: RequestId) -> Option<SessionId> {
-        let entry = self.requests.get(&head)?;
-        let state = self.models.get(&lane.model)?;
+    /// A session that can take the lane's head now, and whether there is one that could and should not.
+    fn session_for(&self, now: Instant, lane: &LaneKey, head: RequestId) -> (Option<SessionId>, bool) {
+        let (Some(entry), Some(state)) = (self.requests.get(&head), self.models.get(&lane.model)) else {
+            return (None, false);
+        };
         if state.sessions.is_empty() {
-            return None;
+            return (None, false);
         }
+        let outlook = self.outlook(now, entry);
+        let mut denied = false;
         let usable = self.usable(&lane.needs, entry.bytes());
         let candidates = state.sessions.iter().filter_map(|id| {
             let session = self.sessions.get(id)?;
@@ -89,14 +116,21 @@ impl Core {
             let worker = self.workers.get(&session.worker)?;
             let takes =
                 fits(&lane.needs, worker, entry.bytes()) && (lane.needs.preload || worker.has_free_slot());
+            if takes && outlook.as_ref().is_some_and(|outlook| !outlook.allows(&session.arm)) {
+                denied = true;
+                return None;
+            }
             takes.then_some(RunCandidate {
                 worker: worker.id,
                 session: *id,
+                tier: outlook.as_ref().map_or(0, |outlook| outlook.tier(&session.arm)),
+                felt_ms: worker.felt.ms(now),
                 pending: worker.leases.len(),
                 loading: worker.loading,
             })
         });
-        placement::pick_run(candidates).map(|choice| choice.session)
+        let session = placement::pick_run(candidates, head.0).map(|choice| choice.session);
+        (session, denied)
     }
 
     /// Gives a worker whatever it can do now.
@@ -119,7 +153,7 @@ impl Core {
     }
 
     fn pump_runs(&mut self, now: Instant, worker: WorkerId) {
-        while let Some((request, session)) = self.next_run(worker) {
+        while let Some((request, session)) = self.next_run(now, worker) {
             self.dispatch(now, request, session);
         }
     }
@@ -139,7 +173,7 @@ impl Core {
     }
 
     /// The request whose turn it is among those that a worker's sessions can run.
-    fn next_run(&self, id: WorkerId) -> Option<(RequestId, SessionId)> {
+    fn next_run(&self, now: Instant, id: WorkerId) -> Option<(RequestId, SessionId)> {
         let worker = self.workers.get(&id)?;
         let has_slot = worker.has_free_slot();
         if !has_slot && !self.queue.has_preloads() {
@@ -164,6 +198,7 @@ impl Core {
                         };
                         if let Some(head) = head
                             && first.is_none_or(|(first, _)| head < first)
+                            && self.may_take(now, session, head)
                         {
                             first = Some((head, session.id));
                         }
@@ -175,6 +210,12 @@ impl Core {
             }
         }
         None
+    }
+
+    /// Whether a session's arm is good enough for a request.
+    fn may_take(&self, now: Instant, session: &Session, request: RequestId) -> bool {
+        let Some(entry) = self.requests.get(&request) else { return false };
+        self.outlook(now, entry).is_none_or(|outlook| outlook.allows(&session.arm))
     }
 
     /// The request whose turn it is among those for which a worker should load a model.
@@ -194,7 +235,7 @@ impl Core {
                     match self.load_choice(now, head, Some(id)) {
                         LoadChoice::Start(choice) => return Some((head, choice)),
                         LoadChoice::Later(after) => patience.push((model, after)),
-                        LoadChoice::No => {}
+                        LoadChoice::No | LoadChoice::Unpin => {}
                     }
                 }
             }
@@ -232,8 +273,11 @@ impl Core {
         if let Verdict::Wait(left) = placement::another_load_pays(&demand) {
             return LoadChoice::Later(left);
         }
-        let drastic = live == 0 && waited >= self.config.patience;
-        let candidate = |worker: &Worker| self.load_candidate(now, worker, entry, usable, live, drastic);
+        // What was only the pool's own choice drives nobody out.
+        let drastic = live == 0 && waited >= self.config.patience && !entry.is_pinned();
+        let outlook = self.outlook(now, entry);
+        let wanted = Wanted { usable, live, drastic, outlook: outlook.as_ref() };
+        let candidate = |worker: &Worker| self.load_candidate(now, worker, entry, &wanted);
         let choice = match only {
             Some(only) => self.workers.get(&only).and_then(candidate),
             None if live > 0 => {
@@ -244,6 +288,7 @@ impl Core {
         };
         match choice {
             Some(choice) => LoadChoice::Start(choice),
+            None if live == 0 && entry.is_pinned() && only.is_none() => LoadChoice::Unpin,
             None if live == 0 => {
                 let left = self.config.patience.saturating_sub(waited);
                 LoadChoice::Later(if left.is_zero() { self.config.patience.max(SOON) } else { left })
@@ -257,10 +302,9 @@ impl Core {
         now: Instant,
         worker: &Worker,
         entry: &Entry,
-        usable: BackendSet,
-        live: usize,
-        drastic: bool,
+        wanted: &Wanted<'_>,
     ) -> Option<LoadCandidate> {
+        let &Wanted { usable, live, drastic, outlook } = wanted;
         let (needs, model) = (entry.needs(), &entry.model);
         if worker.loading >= self.config.loads_per_worker || !fits(needs, worker, entry.bytes()) {
             return None;
@@ -270,9 +314,30 @@ impl Core {
             return None;
         }
         let avoided = |backend| worker.avoids(model.hash, backend, now);
-        let mut backends = worker.info.backends.iter().map(|info| info.backend).filter(|&b| usable.has(b));
-        let first = backends.clone().next()?;
-        let backend = backends.find(|&backend| !avoided(backend)).unwrap_or(first);
+        let device = needs.device.as_ref();
+        let passing = self.is_passing(entry);
+        // A session for sizes that will hardly come again is worth less than any that takes all sizes.
+        let wasted = |backend| {
+            let mut infos = worker.info.backends.iter().filter(|info| info.backend == backend);
+            passing && infos.any(|info| info.static_shapes)
+        };
+        let tier = |backend| {
+            let arm = outlook.and_then(|outlook| Some((outlook, worker.arm(backend, device)?)));
+            arm.map_or(0, |(outlook, arm)| {
+                outlook.tier(&arm) + if wasted(backend) { outlook.len() } else { 0 }
+            })
+        };
+        let allowed = |backend| {
+            live == 0
+                || outlook
+                    .and_then(|outlook| Some(outlook.allows(&worker.arm(backend, device)?)))
+                    .unwrap_or(true)
+        };
+        let backends = worker.info.backends.iter().map(|info| info.backend);
+        // The first of equals is that which the worker itself would use first.
+        let backend = backends
+            .filter(|&backend| usable.has(backend) && allowed(backend))
+            .min_by_key(|&backend| (avoided(backend), tier(backend)))?;
         let avoided = avoided(backend);
         if avoided && live > 0 {
             return None;
@@ -282,6 +347,7 @@ impl Core {
         (room != Room::Drain || live == 0).then_some(LoadCandidate {
             worker: worker.id,
             backend,
+            tier: tier(backend),
             room,
             avoided,
             pending: worker.leases.len(),
@@ -322,6 +388,10 @@ impl Core {
     fn dispatch(&mut self, now: Instant, request: RequestId, session_id: SessionId) {
         let lease = LeaseId(self.next_id());
         let clock = lease.0;
+        let explained = self.requests.get(&request).filter(|entry| entry.explain).and_then(|entry| {
+            let session = self.sessions.get(&session_id)?;
+            Some(Arc::new(self.explain(now, entry, &session.arm, session.worker)))
+        });
         let (Some(entry), Some(session)) =
             (self.requests.get_mut(&request), self.sessions.get_mut(&session_id))
         else {
@@ -336,6 +406,7 @@ impl Core {
         }
         entry.attempts += 1;
         entry.dispatched = Some(now);
+        entry.decision = explained;
         entry.load_ms = (request.0 <= session.loaded_after).then_some(session.load_ms);
         let place = worker.place(session.backend);
         entry.place = Some(place);
@@ -347,6 +418,12 @@ impl Core {
             return;
         }
         session.leases += 1;
+        let alone = worker.is_idle();
+        for other in &worker.leases {
+            if let Some(other) = self.leases.get_mut(other) {
+                other.alone = false;
+            }
+        }
         worker.leases.push(lease);
         self.idle.remove(&worker.id);
         entry.running = Some(lease);
@@ -354,7 +431,9 @@ impl Core {
             Action::Run { worker: worker.id, lease, request, session: session_id, deadline: entry.deadline };
         let attempt = entry.attempts;
         let state = LeaseState::Running(request);
-        self.leases.insert(lease, Lease { worker: worker.id, session: session_id, state });
+        let warm = session.completed > 0;
+        let run_lease = Lease { worker: worker.id, session: session_id, state, began: now, warm, alone };
+        self.leases.insert(lease, run_lease);
         self.emit(Event::RequestDispatched { request, place, attempt });
         self.actions.push(run);
     }

@@ -7,23 +7,20 @@ use vocab::{DeviceKind, FailureKind, RequestId};
 
 use super::demand::Capable;
 use super::needs::Needs;
+use super::observe::ms;
 use super::queue::LaneKey;
 use super::requests::{Entry, Failure, LeaseState, average, outcome};
 use super::retry::{self, Remedy};
 use super::sessions::Session;
 use super::timers::TimerKey;
 use super::workers::Worker;
-use super::{Action, Core, LeaseId};
+use super::{Action, Core, LeaseId, RunEnd};
+use crate::selection::Why;
 use crate::{LinkError, RunError, RunReport};
 
-fn ms(from: Instant, to: Instant) -> f64 {
-    to.saturating_duration_since(from).as_secs_f64() * 1e3
-}
-
 impl Core {
-    /// A run has ended; with its result comes what the page spent computing, in milliseconds. Ignored where the lease
-    /// is not known any more.
-    pub fn run_done(&mut self, now: Instant, id: LeaseId, result: Result<f64, LinkError>) {
+    /// A run has ended. Ignored where the lease is not known any more.
+    pub fn run_done(&mut self, now: Instant, id: LeaseId, result: Result<RunEnd, LinkError>) {
         let Some(lease) = self.leases.remove(&id) else { return };
         if let LeaseState::Cancelling { until } = lease.state {
             self.timers.clear(until, TimerKey::Lease(id));
@@ -38,10 +35,9 @@ impl Core {
         let mut failed = Vec::new();
         let mut broken = None;
         match (lease.state, &result) {
-            (LeaseState::Running(request), Ok(in_page_ms)) => {
-                self.completed(now, request, &lease, *in_page_ms)
-            }
+            (LeaseState::Running(request), Ok(end)) => self.completed(now, request, &lease, *end),
             (LeaseState::Running(request), Err(error)) => {
+                self.observe_failure(now, &lease, request, error);
                 if let (Some(entry), Some(session)) =
                     (self.requests.get_mut(&request), self.sessions.get(&lease.session))
                 {
@@ -70,14 +66,9 @@ impl Core {
         }
     }
 
-    fn completed(
-        &mut self,
-        now: Instant,
-        request: RequestId,
-        lease: &super::requests::Lease,
-        in_page_ms: f64,
-    ) {
-        let in_page_ms = if in_page_ms.is_finite() { in_page_ms.max(0.0) } else { 0.0 };
+    fn completed(&mut self, now: Instant, request: RequestId, lease: &super::requests::Lease, end: RunEnd) {
+        let in_page_ms = if end.in_page_ms.is_finite() { end.in_page_ms.max(0.0) } else { 0.0 };
+        self.observe_result(now, lease, request, RunEnd { in_page_ms, ..end });
         let (Some(entry), Some(session), Some(worker)) =
             (self.requests.get(&request), self.sessions.get(&lease.session), self.workers.get(&lease.worker))
         else {
@@ -109,6 +100,7 @@ impl Core {
             backend: session.backend,
             device_requested: session.device_requested.clone(),
             device_effective: session.device_effective.clone().unwrap_or_else(by_backend),
+            threads: info.map_or(0, |info| info.threads),
             adapter: info.and_then(|info| info.adapter.as_deref()).map(Into::into),
             queue_ms: ms(entry.accepted, entry.dispatched.unwrap_or(now)),
             load_ms: entry.load_ms,
@@ -117,6 +109,7 @@ impl Core {
             attempts: entry.attempts,
             placement: session.placement.clone(),
             detail: session.detail.clone(),
+            decision: entry.decision.clone(),
         }
     }
 
@@ -124,6 +117,14 @@ impl Core {
     pub(super) fn finish(&mut self, now: Instant, request: RequestId, result: Result<RunReport, RunError>) {
         self.dequeue(request);
         let Some(entry) = self.requests.remove(&request) else { return };
+        if entry.exploring {
+            self.selector.release(&entry.context());
+        }
+        if let (Err(RunError::DeadlineExceeded { .. }), Some(id)) = (&result, entry.running)
+            && let Some(lease) = self.leases.get(&id).copied()
+        {
+            self.observe_deadline(now, &lease, &entry);
+        }
         self.timers.clear(entry.deadline, TimerKey::Request(request));
         if let Some(id) = entry.running
             && let Some(lease) = self.leases.get_mut(&id)
@@ -162,6 +163,20 @@ impl Core {
                 entry.attempts += 1;
             }
             let worker = failure.worker;
+            if entry.is_pinned() && entry.why != Why::Fixed && !retry::is_callers_fault(&failure.error) {
+                entry.last = Some(failure);
+                match self.forgive(request) {
+                    Some(Ok(lane)) => {
+                        if !lanes.contains(&lane) {
+                            lanes.push(lane);
+                        }
+                        self.emit(Event::RequestRetried { request, worker, cause: RetryCause::Exploration });
+                    }
+                    Some(Err(error)) => self.finish(now, request, Err(error)),
+                    None => {}
+                }
+                continue;
+            }
             let remedy = retry::remedy(&failure.error, failure.loading, freed);
             let backend = failure.backend;
             entry.last = Some(failure);

@@ -24,6 +24,7 @@ impl Core {
         let drastic = choice.room == super::placement::Room::Drain;
         let room = self.make_room(now, worker, entry.bytes(), entry.lane.priority, drastic);
         let Some((_, victims)) = room else { return false };
+        let Some(arm) = worker.arm(choice.backend, entry.needs().device.as_ref()) else { return false };
         let fixed =
             worker.info.backends.iter().any(|info| info.backend == choice.backend && info.static_shapes);
         let session = Session {
@@ -46,6 +47,9 @@ impl Core {
             detail: Arc::default(),
             placement: Arc::new([]),
             timer: None,
+            arm,
+            shape: entry.shape.clone(),
+            completed: 0,
         };
         let hash = session.model.hash;
         for victim in victims {
@@ -59,6 +63,11 @@ impl Core {
         if let Some(worker) = self.workers.get_mut(&choice.worker) {
             worker.sessions.entry(hash).or_default().push(id);
             worker.loading += 1;
+            for lease in &worker.leases {
+                if let Some(lease) = self.leases.get_mut(lease) {
+                    lease.alone = false;
+                }
+            }
             self.idle.remove(&choice.worker);
         }
         self.advance_pending(now, choice.worker);
@@ -169,6 +178,8 @@ impl Core {
         session.detail = Arc::new(detail);
         session.placement = placement.into();
         let backend = session.backend;
+        let learned = self.learn_arm(id);
+        self.observe_load(now, id);
         if let Some(model) = self.models.get_mut(&hash) {
             model.load_ms = average(model.load_ms, load_ms);
         }
@@ -178,9 +189,31 @@ impl Core {
             let place = worker.place(backend);
             self.emit(Event::SessionLoaded { session: id, model: hash, place, load_ms });
         }
+        if learned {
+            self.unpin_stranded(now);
+        }
         self.shed(now, worker_id);
         self.pump(now, worker_id);
         self.spread(now, hash);
+    }
+
+    /// Takes note of what a session turned out to compute on. Answers whether that is not what was expected.
+    fn learn_arm(&mut self, id: SessionId) -> bool {
+        let Some(session) = self.sessions.get_mut(&id) else { return false };
+        let (Some(worker), Some(effective)) =
+            (self.workers.get_mut(&session.worker), &session.device_effective)
+        else {
+            return false;
+        };
+        let Some(arm) = worker.learn_arm(session.backend, session.device.as_ref(), effective) else {
+            return false;
+        };
+        let surprising = arm != session.arm;
+        session.arm = arm;
+        if surprising {
+            self.count_offers();
+        }
+        surprising
     }
 
     /// Unloads what nobody uses where a page took more memory than was estimated.
@@ -205,6 +238,7 @@ impl Core {
 
     /// Notes that a load failed. Answers who was waiting for it, and with what to fail them.
     fn load_failed(&mut self, now: Instant, id: SessionId, error: &LinkError) -> Vec<(RequestId, Failure)> {
+        self.observe_failed_load(now, id, error);
         let Some(session) = self.sessions.get(&id) else { return Vec::new() };
         let (worker_id, backend, hash) = (session.worker, session.backend, session.model.hash);
         let waiting = self.waiting_on(session, false);

@@ -1,5 +1,8 @@
 //! What a request needs of a worker, in a form that compares quickly, so that equal requests queue together.
 
+use std::sync::Arc;
+
+use perf_history::Arm;
 use vocab::{Backend, BrowserName, DeviceKind, WorkerId};
 
 use crate::{Constraints, WorkerInfo};
@@ -38,6 +41,8 @@ pub(crate) struct Needs {
     pub(crate) preload: bool,
     pub(crate) not_backends: BackendSet,
     pub(crate) not_workers: Vec<WorkerId>,
+    /// The only arm to use, where one was chosen for the request.
+    pub(crate) arm: Option<Arc<Arm>>,
 }
 
 impl Needs {
@@ -64,6 +69,7 @@ impl Needs {
             preload,
             not_backends: BackendSet::default(),
             not_workers: Vec::new(),
+            arm: None,
         }
     }
 
@@ -88,16 +94,31 @@ impl Needs {
         BrowserName::ALL.iter().copied().filter(|&browser| self.browser_fits(browser)).collect()
     }
 
-    /// Whether the worker matches in everything but the backend.
-    pub(crate) fn worker_fits(&self, id: WorkerId, info: &WorkerInfo, bytes: u64) -> bool {
+    /// Whether the worker matches in everything but the backend. `arm_of` tells its arm on a backend.
+    pub(crate) fn worker_fits(
+        &self,
+        id: WorkerId,
+        info: &WorkerInfo,
+        bytes: u64,
+        arm_of: impl Fn(Backend) -> Option<Arc<Arm>>,
+    ) -> bool {
         self.browser_fits(info.browser)
             && info.memory_budget_bytes >= bytes
             && (self.not_workers.is_empty() || !self.not_workers.contains(&id))
+            && self.arm.as_ref().is_none_or(|arm| arm_of(arm.backend).as_ref() == Some(arm))
+    }
+
+    /// These needs without a chosen arm.
+    pub(crate) fn unpinned(&self) -> Self {
+        Self { arm: None, ..self.clone() }
     }
 
     /// The backends that may be used, where `offered` tells which ones some matching worker has: the most preferred
     /// one alone, or all of them where there is no preference.
     pub(crate) fn usable(&self, offered: impl Fn(Backend) -> bool) -> BackendSet {
+        if let Some(arm) = &self.arm {
+            return BackendSet::only(arm.backend).without(self.not_backends);
+        }
         if self.any_backend() {
             return BackendSet::ALL.without(self.not_backends);
         }

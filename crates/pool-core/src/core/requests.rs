@@ -1,14 +1,18 @@
 //! Requests that were accepted and have not ended, and what is known about their models.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use perf_history::{ModelId, ShapeBucket};
 use telemetry::{Outcome, Place};
+use tensor::Bindings;
 use vocab::{Backend, SessionId, WorkerId};
 
 use super::LeaseId;
 use super::needs::Needs;
 use super::queue::LaneKey;
+use crate::selection::{ContextKey, Decision, Why};
 use crate::{LinkError, Mismatch, Model, Phase, RunError};
 
 /// A request between its acceptance and its end. It is queued exactly while `running` is `None`.
@@ -26,6 +30,15 @@ pub(crate) struct Entry {
     pub(crate) dispatched: Option<Instant>,
     pub(crate) place: Option<Place>,
     pub(crate) load_ms: Option<f64>,
+    pub(crate) bytes_in: u64,
+    pub(crate) shape: ShapeBucket,
+    /// Why its arm was chosen.
+    pub(crate) why: Why,
+    /// Whether it holds the right to explore for its model and shape bucket.
+    pub(crate) exploring: bool,
+    /// Whether the caller wants to know how its arm was chosen.
+    pub(crate) explain: bool,
+    pub(crate) decision: Option<Arc<Decision>>,
 }
 
 /// One attempt that went wrong.
@@ -41,6 +54,14 @@ pub(crate) struct Failure {
 impl Entry {
     pub(crate) fn needs(&self) -> &Needs {
         &self.lane.needs
+    }
+
+    pub(crate) fn context(&self) -> ContextKey {
+        ContextKey { model: self.model.hash, shape: self.shape.clone() }
+    }
+
+    pub(crate) fn is_pinned(&self) -> bool {
+        self.lane.needs.arm.is_some()
     }
 
     pub(crate) fn bytes(&self) -> u64 {
@@ -95,11 +116,16 @@ pub(crate) fn outcome(error: &RunError) -> Outcome {
 }
 
 /// A run on a worker.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Lease {
     pub(crate) worker: WorkerId,
     pub(crate) session: SessionId,
     pub(crate) state: LeaseState,
+    pub(crate) began: Instant,
+    /// Whether its session had completed a run before.
+    pub(crate) warm: bool,
+    /// Whether the worker had nothing else to do all the while.
+    pub(crate) alone: bool,
 }
 
 /// Whether anybody still waits for a run.
@@ -111,9 +137,18 @@ pub(crate) enum LeaseState {
     Cancelling { until: Instant },
 }
 
+/// With more sizes than this, a model's sizes vary.
+const FEW_SIZES: usize = 2;
+/// Sizes that came this many times are taken to come again.
+const OFTEN: u32 = 3;
+/// How many sizes of one model are remembered.
+const MOST_SIZES: usize = 256;
+
 /// What is known about a model, across workers.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct ModelState {
+    /// How it is named in observations.
+    pub(crate) id: Arc<ModelId>,
     /// Its sessions on all workers, in whatever phase.
     pub(crate) sessions: Vec<SessionId>,
     /// Its requests in the queue.
@@ -126,11 +161,48 @@ pub(crate) struct ModelState {
     pub(crate) weight: u32,
     /// When its patience timer is set for.
     pub(crate) patience: Option<Instant>,
+    /// How often it was asked for with which sizes.
+    pub(crate) seen: HashMap<Arc<Bindings>, u32>,
     /// Until when each backend counts as unable to take the model, for requests that may fall back.
     pub(crate) refused: [Option<Instant>; Backend::ALL.len()],
 }
 
 impl ModelState {
+    pub(crate) fn new(model: &Model, weight: u32) -> Self {
+        let id = ModelId {
+            hash: model.hash,
+            name: model.name.as_str().into(),
+            version: model.version.as_str().into(),
+            model_type: model.model_type,
+            precision: model.precision.as_str().into(),
+        };
+        Self {
+            id: Arc::new(id),
+            sessions: Vec::new(),
+            queued: 0,
+            run_ms: None,
+            load_ms: None,
+            weight,
+            patience: None,
+            seen: HashMap::new(),
+            refused: [None; Backend::ALL.len()],
+        }
+    }
+
+    /// Counts a request with these sizes.
+    pub(crate) fn see(&mut self, dims: &Arc<Bindings>) {
+        if self.seen.len() >= MOST_SIZES && !self.seen.contains_key(dims) {
+            self.seen.clear();
+        }
+        let count = self.seen.entry(Arc::clone(dims)).or_default();
+        *count = count.saturating_add(1);
+    }
+
+    /// Whether sizes vary, and these are none of those that come again and again.
+    pub(crate) fn is_passing(&self, dims: &Arc<Bindings>) -> bool {
+        self.seen.len() > FEW_SIZES && self.seen.get(dims).is_none_or(|&count| count < OFTEN)
+    }
+
     /// What one run costs in the currency of fair shares: sixteenths of a microsecond of a worker's time, divided by
     /// the weight.
     pub(crate) fn cost(&self) -> u64 {

@@ -69,3 +69,8 @@ pub(crate) fn refuses_model(error: &LinkError) -> bool {
         }
     )
 }
+
+/// Whether a failure says nothing about where it happened.
+pub(crate) fn is_callers_fault(error: &LinkError) -> bool {
+    matches!(error, LinkError::Reported { kind, message: _ } if kind.is_callers_fault())
+}

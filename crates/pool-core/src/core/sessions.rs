@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use perf_history::{Arm, ShapeBucket};
 use telemetry::EvictCause;
 use tensor::Bindings;
 use vocab::{Backend, DeviceKind, SessionId, WorkerId};
@@ -70,6 +71,12 @@ pub(crate) struct Session {
     pub(crate) placement: Arc<[(String, u32)]>,
     /// When its timer is set for.
     pub(crate) timer: Option<Instant>,
+    /// What it computes on.
+    pub(crate) arm: Arc<Arm>,
+    /// The size of the inputs that it was loaded for.
+    pub(crate) shape: ShapeBucket,
+    /// How many runs it has completed.
+    pub(crate) completed: u64,
 }
 
 impl Session {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
+use perf_history::{ShapeBucket, UnixMillis};
 use telemetry::{Event, LeaveCause, RejectReason};
 use vocab::{ModelHash, RequestId, SessionId, WorkerId};
 
@@ -15,6 +16,7 @@ use super::timers::{TimerKey, Timers};
 use super::workers::{Expected, Offers, Worker};
 use super::{Action, LeaseId, Submission};
 use crate::config::MAX_DURATION;
+use crate::selection::{Selector, Why};
 use crate::{ConfigError, LinkError, Phase, PoolConfig, RunError, WorkerInfo};
 
 /// How many lost workers are expected back at most.
@@ -43,6 +45,11 @@ pub struct Core {
     /// The time between two requests' ends, as a moving average, in milliseconds.
     pub(super) finish_gap_ms: Option<f64>,
     pub(super) last_id: u64,
+    /// How many different arms the workers have.
+    pub(super) distinct_arms: usize,
+    pub(super) selector: Selector,
+    /// A point in time as both clocks tell it.
+    pub(super) clocks: Option<(Instant, UnixMillis)>,
 }
 
 impl Core {
@@ -53,6 +60,9 @@ impl Core {
     pub fn new(config: PoolConfig) -> Result<Self, ConfigError> {
         config.validate()?;
         Ok(Self {
+            selector: Selector::new(config.selection.clone())?,
+            clocks: None,
+            distinct_arms: 0,
             config,
             workers: BTreeMap::new(),
             sessions: HashMap::new(),
@@ -129,12 +139,19 @@ impl Core {
                 }
             }
         }
+        let mut lost: Vec<_> = here
+            .iter()
+            .filter_map(|session| self.sessions.get(session))
+            .filter(|session| session.phase == SessionPhase::Loading)
+            .map(|session| self.lost_load(now, session))
+            .collect();
         let Some(worker) = self.workers.remove(&id) else { return };
         self.idle.remove(&id);
         for lease in &worker.leases {
             let Some(lease_state) = self.leases.remove(lease) else { continue };
             match lease_state.state {
                 LeaseState::Running(request) => {
+                    lost.push(self.lost_run(now, &lease_state, request));
                     if let (Some(entry), Some(session)) =
                         (self.requests.get_mut(&request), self.sessions.get(&lease_state.session))
                     {
@@ -148,6 +165,9 @@ impl Core {
         for session in here {
             self.forget_session(session);
         }
+        for observation in lost {
+            self.observe_loss(cause, observation);
+        }
         self.count_offers();
         self.expect_back(now, &worker, cause);
         self.emit(Event::WorkerLeft { worker: id, cause });
@@ -156,6 +176,7 @@ impl Core {
             (request, Failure { worker: id, backend, loading, error: error.clone() })
         });
         self.fail_all(now, failures.collect(), false);
+        self.unpin_stranded(now);
         self.sweep_unservable(now);
         // With the worker went what it offered, so other workers may be the best that there is now.
         let others: Vec<_> = self.workers.keys().copied().collect();
@@ -174,8 +195,12 @@ impl Core {
         self.timers.set(until, TimerKey::Rejoin);
     }
 
-    fn count_offers(&mut self) {
+    pub(super) fn count_offers(&mut self) {
         self.offers = Offers::of(self.workers.values().map(|worker| &*worker.info));
+        let mut arms: Vec<_> = self.workers.values().flat_map(Worker::arms).collect();
+        arms.sort_unstable();
+        arms.dedup();
+        self.distinct_arms = arms.len();
     }
 
     /// A request comes in.
@@ -196,7 +221,7 @@ impl Core {
     }
 
     fn admit(&mut self, now: Instant, submission: Submission) -> Result<RequestId, RunError> {
-        let Submission { model, dims, constraints, preload } = submission;
+        let Submission { model, dims, constraints, preload, bytes_in } = submission;
         if self.closed {
             return Err(RunError::ShuttingDown);
         }
@@ -218,6 +243,7 @@ impl Core {
         }
         let id = RequestId(self.next_id());
         let timeout = constraints.timeout.unwrap_or(self.config.default_deadline).min(MAX_DURATION);
+        let shape = ShapeBucket::of(&dims);
         let lane = LaneKey { priority: constraints.priority, model: model.hash, needs, dims };
         let entry = Entry {
             lane: lane.clone(),
@@ -232,11 +258,18 @@ impl Core {
             dispatched: None,
             place: None,
             load_ms: None,
+            bytes_in,
+            shape,
+            why: Why::Leader,
+            exploring: false,
+            explain: constraints.explain,
+            decision: None,
         };
         self.timers.set(entry.deadline, TimerKey::Request(id));
         self.know_model(&entry);
         self.requests.insert(id, entry);
         self.emit(Event::RequestAccepted { request: id, model: lane.model, queued: queued as u64 });
+        let lane = self.choose_arm(now, id).unwrap_or(lane);
         self.enqueue(id);
         self.place(now, &lane);
         Ok(id)
@@ -249,9 +282,8 @@ impl Core {
             });
         }
         let weights = &self.config.weights;
-        self.models.entry(entry.model.hash).or_insert_with(|| ModelState {
-            weight: weights.get(&entry.model.name).copied().unwrap_or(1),
-            ..ModelState::default()
+        self.models.entry(entry.model.hash).or_insert_with(|| {
+            ModelState::new(&entry.model, weights.get(&entry.model.name).copied().unwrap_or(1))
         });
     }
 

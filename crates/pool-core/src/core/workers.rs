@@ -4,12 +4,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use perf_history::Arm;
 use telemetry::Place;
-use vocab::{Backend, BrowserName, ModelHash, SessionId, WorkerId};
+use vocab::{Backend, BrowserName, DeviceKind, ModelHash, SessionId, WorkerId};
 
 use super::LeaseId;
+use super::felt::PeakEwma;
 use super::needs::BackendSet;
 use crate::WorkerInfo;
+
+/// How many arms of one worker are remembered.
+const MOST_ARMS: usize = 32;
 
 #[derive(Debug)]
 pub(crate) struct Worker {
@@ -24,6 +29,10 @@ pub(crate) struct Worker {
     pub(crate) loading: usize,
     /// Where loading failed lately, and until when it is not to be tried again without need.
     pub(crate) avoid: BTreeMap<(ModelHash, Backend), Instant>,
+    /// Its arms: one for each backend, and for each device that was asked of it.
+    arms: Vec<(Option<DeviceKind>, Arc<Arm>)>,
+    /// What its runs take, as it was felt lately.
+    pub(crate) felt: PeakEwma,
 }
 
 impl Worker {
@@ -32,9 +41,17 @@ impl Worker {
         for backend in &info.backends {
             offered.insert(backend.backend);
         }
+        let version: Arc<str> = info.browser_version.as_str().into();
+        let arms = info
+            .backends
+            .iter()
+            .map(|backend| (None, Arc::new(arm(&info, &version, backend, None))))
+            .collect();
         Self {
             id,
-            version: info.browser_version.as_str().into(),
+            version,
+            arms,
+            felt: PeakEwma::default(),
             info: Arc::new(info),
             offered,
             leases: Vec::new(),
@@ -65,8 +82,59 @@ impl Worker {
         Place { worker: self.id, browser: self.info.browser, backend }
     }
 
+    pub(crate) fn arms(&self) -> impl Iterator<Item = &Arc<Arm>> {
+        self.arms.iter().map(|(_, arm)| arm)
+    }
+
+    /// The arm that a session on this backend computes on, when this device is asked for.
+    pub(crate) fn arm(&self, backend: Backend, device: Option<&DeviceKind>) -> Option<Arc<Arm>> {
+        let known = self.arms.iter().find(|(asked, arm)| arm.backend == backend && asked.as_ref() == device);
+        if let Some((_, arm)) = known {
+            return Some(Arc::clone(arm));
+        }
+        let info = self.info.backends.iter().find(|info| info.backend == backend)?;
+        Some(Arc::new(arm(&self.info, &self.version, info, device)))
+    }
+
+    /// Takes note of the device that a session turned out to compute on. Answers its arm.
+    pub(crate) fn learn_arm(
+        &mut self,
+        backend: Backend,
+        asked: Option<&DeviceKind>,
+        effective: &DeviceKind,
+    ) -> Option<Arc<Arm>> {
+        let known = self.arm(backend, asked)?;
+        if known.device_effective == *effective && asked.is_none() {
+            return Some(known);
+        }
+        let arm = Arc::new(Arm { device_effective: effective.clone(), ..Arm::clone(&known) });
+        self.arms.retain(|(other, arm)| arm.backend != backend || other.as_ref() != asked);
+        // A caller may ask for devices of its own making; what was asked for first is what will be asked for again.
+        if self.arms.len() < MOST_ARMS {
+            self.arms.push((asked.cloned(), Arc::clone(&arm)));
+        }
+        Some(arm)
+    }
+
     pub(crate) fn avoids(&self, model: ModelHash, backend: Backend, now: Instant) -> bool {
         self.avoid.get(&(model, backend)).is_some_and(|&until| now < until)
+    }
+}
+
+fn arm(
+    info: &WorkerInfo,
+    version: &Arc<str>,
+    backend: &crate::BackendInfo,
+    asked: Option<&DeviceKind>,
+) -> Arm {
+    Arm {
+        browser: info.browser,
+        browser_version: Arc::clone(version),
+        backend: backend.backend,
+        device_requested: asked.cloned(),
+        device_effective: asked.unwrap_or(&backend.device_effective).clone(),
+        adapter: backend.adapter.as_deref().map(Into::into),
+        threads: backend.threads,
     }
 }
 

@@ -6,8 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use pool_core::core::{Action, Core, LeaseId, Submission};
-use pool_core::{Constraints, LinkError, LoadReport, Model, PoolConfig, RunError, RunReport, WorkerInfo};
+use pool_core::core::{Action, Core, LeaseId, RunEnd, Submission};
+use pool_core::{
+    Constraints, LinkError, LoadReport, Model, Observation, PoolConfig, RunError, RunReport, WorkerInfo,
+};
 use telemetry::{Event, LeaveCause};
 use tensor::Bindings;
 use vocab::{Backend, DeviceKind, FailureKind, RequestId, SessionId, WorkerId};
@@ -40,6 +42,7 @@ pub(crate) struct Sim {
     /// The requests in the order in which they were sent to workers.
     pub(crate) sent: Vec<(RequestId, WorkerId)>,
     pub(crate) events: Vec<Event>,
+    pub(crate) observed: Vec<Observation>,
     pub(crate) loads: usize,
 }
 
@@ -58,6 +61,7 @@ impl Sim {
             ended: BTreeMap::new(),
             sent: Vec::new(),
             events: Vec::new(),
+            observed: Vec::new(),
             loads: 0,
         }
     }
@@ -119,6 +123,7 @@ impl Sim {
         for page in self.pages.values_mut() {
             page.running.remove(&lease);
         }
+        let result = result.map(|in_page_ms| RunEnd { in_page_ms, bytes_out: 0 });
         self.core.run_done(self.now, lease, result);
         self.obey();
     }
@@ -219,6 +224,7 @@ impl Sim {
                     assert!(self.open.remove(&request), "{request} ended twice, or was never accepted");
                     self.ended.insert(request, *result);
                 }
+                Action::Observe(observation) => self.observed.push(*observation),
                 Action::Emit(event) => self.events.push(event),
                 other => panic!("an action that the simulation does not know: {other:?}"),
             }
@@ -244,7 +250,7 @@ pub(crate) fn failed(kind: FailureKind) -> LinkError {
 }
 
 pub(crate) fn submission(model: &Arc<Model>, constraints: Constraints) -> Submission {
-    Submission { model: Arc::clone(model), dims: Arc::default(), constraints, preload: false }
+    Submission { model: Arc::clone(model), dims: Arc::default(), constraints, preload: false, bytes_in: 0 }
 }
 
 /// Bindings of the symbol `n` to a size.

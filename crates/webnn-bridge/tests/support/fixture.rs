@@ -36,6 +36,7 @@ pub fn fixture(name: &str) -> Fixture {
         source: ModelSource::Path(path),
     };
     let model = Model {
+        precision: String::new(),
         hash,
         name: name.to_owned(),
         version: String::new(),

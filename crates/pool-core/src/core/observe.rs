@@ -1,0 +1,157 @@
+//! What the ends of runs and loads say about arms.
+
+use std::time::Instant;
+
+use perf_history::{Observation, Operation, Outcome, TimeoutPhase};
+use telemetry::LeaveCause;
+use vocab::{RequestId, SessionId};
+
+use super::requests::{Entry, Lease};
+use super::sessions::Session;
+use super::{Core, RunEnd};
+use crate::LinkError;
+
+/// A run whose deadline passed counts against its arm where it had this share of the request's time, and this many
+/// times what runs there take: otherwise it was the queue, or the caller, that left it too little.
+const FAIR_SHARE: f64 = 0.5;
+const FAIR_TIMES: f64 = 3.0;
+
+pub(super) fn ms(from: Instant, to: Instant) -> f64 {
+    to.saturating_duration_since(from).as_secs_f64() * 1e3
+}
+
+/// How a failed call is counted; `None` where it says nothing about anybody.
+fn outcome(error: &LinkError, phase: TimeoutPhase) -> Option<Outcome> {
+    Some(match error {
+        LinkError::Vanished { .. } => Outcome::WorkerVanished,
+        LinkError::Reported { kind, message: _ } => Outcome::reported(kind.clone()),
+        LinkError::TimedOut { .. } => Outcome::TimedOut(phase),
+        LinkError::Cancelled => return None,
+    })
+}
+
+/// Whether a worker that left for this cause let its calls down.
+fn lets_down(cause: LeaveCause) -> bool {
+    !matches!(
+        cause,
+        LeaveCause::Retired | LeaveCause::Dropped | LeaveCause::Shutdown | LeaveCause::Quarantined
+    )
+}
+
+impl Core {
+    fn observation(&self, now: Instant, session: &Session, operation: Operation) -> Option<Observation> {
+        let model = self.models.get(&session.model.hash)?;
+        Some(Observation {
+            at: self.unix(now),
+            model: model.id.clone(),
+            shape: session.shape.clone(),
+            arm: session.arm.clone(),
+            worker: session.worker,
+            operation,
+            outcome: Outcome::Ok,
+            warm: false,
+            load_ms: None,
+            queue_ms: None,
+            in_page_ms: None,
+            service_ms: None,
+            total_ms: None,
+            bytes_in: None,
+            bytes_out: None,
+            memory_bytes: Some(session.charge),
+        })
+    }
+
+    fn observation_of_run(&self, now: Instant, lease: &Lease, entry: &Entry) -> Option<Observation> {
+        let session = self.sessions.get(&lease.session)?;
+        Some(Observation {
+            shape: entry.shape.clone(),
+            warm: lease.warm,
+            load_ms: entry.load_ms,
+            queue_ms: Some(ms(entry.accepted, lease.began)),
+            total_ms: Some(ms(entry.accepted, now)),
+            bytes_in: Some(entry.bytes_in),
+            ..self.observation(now, session, Operation::Run)?
+        })
+    }
+
+    /// A run has given its result.
+    pub(super) fn observe_result(&mut self, now: Instant, lease: &Lease, request: RequestId, end: RunEnd) {
+        let service_ms = ms(lease.began, now);
+        let felt = if lease.alone { service_ms } else { end.in_page_ms };
+        if let Some(worker) = self.workers.get_mut(&lease.worker) {
+            worker.felt.add(now, felt);
+        }
+        if let Some(session) = self.sessions.get_mut(&lease.session) {
+            session.completed += 1;
+        }
+        let Some(entry) = self.requests.get(&request) else { return };
+        let Some(observation) = self.observation_of_run(now, lease, entry) else { return };
+        self.observe(Observation {
+            in_page_ms: Some(end.in_page_ms),
+            service_ms: lease.alone.then_some(service_ms),
+            bytes_out: Some(end.bytes_out),
+            ..observation
+        });
+    }
+
+    /// A run has failed.
+    pub(super) fn observe_failure(
+        &mut self,
+        now: Instant,
+        lease: &Lease,
+        request: RequestId,
+        error: &LinkError,
+    ) {
+        let Some(entry) = self.requests.get(&request) else { return };
+        let (Some(outcome), Some(observation)) =
+            (outcome(error, TimeoutPhase::Running), self.observation_of_run(now, lease, entry))
+        else {
+            return;
+        };
+        self.observe(Observation { outcome, ..observation });
+    }
+
+    /// The deadline of a request has passed while it was on a worker.
+    pub(super) fn observe_deadline(&mut self, now: Instant, lease: &Lease, entry: &Entry) {
+        let Some(observation) = self.observation_of_run(now, lease, entry) else { return };
+        let had = ms(lease.began, now.min(entry.deadline));
+        let known = self.selector.expected_ms(&observation).unwrap_or(0.0);
+        let fair = had >= ms(entry.accepted, entry.deadline) * FAIR_SHARE && had >= known * FAIR_TIMES;
+        let phase = if fair { TimeoutPhase::Running } else { TimeoutPhase::Queued };
+        self.observe(Observation { outcome: Outcome::TimedOut(phase), ..observation });
+    }
+
+    /// A load has given a session.
+    pub(super) fn observe_load(&mut self, now: Instant, id: SessionId) {
+        let Some(session) = self.sessions.get(&id) else { return };
+        let Some(observation) = self.observation(now, session, Operation::Load) else { return };
+        let load_ms = Some(session.load_ms);
+        self.observe(Observation { load_ms, ..observation });
+    }
+
+    /// A load has failed.
+    pub(super) fn observe_failed_load(&mut self, now: Instant, id: SessionId, error: &LinkError) {
+        let Some(session) = self.sessions.get(&id) else { return };
+        let (Some(outcome), Some(observation)) =
+            (outcome(error, TimeoutPhase::Loading), self.observation(now, session, Operation::Load))
+        else {
+            return;
+        };
+        self.observe(Observation { outcome, ..observation });
+    }
+
+    /// A worker is lost with a run or a load.
+    pub(super) fn observe_loss(&mut self, cause: LeaveCause, observation: Option<Observation>) {
+        if let Some(observation) = observation.filter(|_| lets_down(cause)) {
+            self.observe(Observation { outcome: Outcome::WorkerVanished, ..observation });
+        }
+    }
+
+    pub(super) fn lost_run(&self, now: Instant, lease: &Lease, request: RequestId) -> Option<Observation> {
+        self.observation_of_run(now, lease, self.requests.get(&request)?)
+    }
+
+    pub(super) fn lost_load(&self, now: Instant, session: &Session) -> Option<Observation> {
+        self.observation(now, session, Operation::Load)
+    }
+}
