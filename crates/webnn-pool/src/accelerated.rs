@@ -18,6 +18,8 @@ pub struct RunOptions {
     pub priority: u8,
     /// How long it may take, queue and load included. Default: the pool's.
     pub timeout: Option<Duration>,
+    /// Whether the report tells how browser and backend were chosen, in [`RunReport::decision`]. Default: no.
+    pub explain: bool,
 }
 
 /// A model that the pool can run. Cheap to clone.
@@ -105,10 +107,10 @@ impl AcceleratedModel {
         inputs: impl Into<Arc<[NamedTensor]>>,
         options: RunOptions,
     ) -> Result<Completed, RunError> {
-        let RunOptions { outputs, priority, timeout } = options;
+        let RunOptions { outputs, priority, timeout, explain } = options;
         let mut request = Request::new(Arc::clone(&self.model), inputs);
         request.outputs = outputs.map(Into::into);
-        request.constraints = Constraints { priority, timeout, ..self.constraints.clone() };
+        request.constraints = Constraints { priority, timeout, explain, ..self.constraints.clone() };
         self.pool.run(request).await
     }
 

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use pool_core::{Pool, PoolConfig, PoolStats};
+use perf_history::analysis::Analysis;
+use pool_core::{Pool, PoolStats};
 use telemetry::Telemetry;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -13,7 +14,9 @@ use webnn_bridge::{Admission, Bridge, BridgeConfig, LaunchSpec, Page, Verdict};
 
 use crate::accelerated::AcceleratedModel;
 use crate::builder::AcceleratorBuilder;
-use crate::error::{BuildError, ModelError};
+use crate::error::{BuildError, HistoryError, ModelError};
+use crate::export::{Connection, TelemetryExport, TelemetryOptions};
+use crate::history::{History, unix_now};
 use crate::model::{ModelSpec, ResolvedModel};
 use crate::supervise::{join, supervise};
 
@@ -39,6 +42,7 @@ pub struct Accelerator {
     stop: CancellationToken,
     tasks: TaskTracker,
     bridge: Option<Bridge>,
+    history: Option<History>,
 }
 
 impl Accelerator {
@@ -48,14 +52,14 @@ impl Accelerator {
     }
 
     pub(crate) async fn start(
-        pool: PoolConfig,
+        pool: Pool<Page>,
+        history: History,
         bridge: BridgeConfig,
         specs: Vec<LaunchSpec>,
         missing: Vec<LaunchFailure>,
         tolerant: bool,
     ) -> Result<Self, BuildError> {
         let memory_budget_bytes = bridge.memory_budget_bytes;
-        let pool = Pool::new(pool, Telemetry::new())?;
         let mut this = Self {
             pool,
             pages: Arc::default(),
@@ -64,6 +68,7 @@ impl Accelerator {
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
             bridge: Some(Bridge::start(bridge).await?),
+            history: Some(history),
         };
         let mut last = None;
         // One after the other: a start keeps a core busy, and probes that overlap disturb each other's figures.
@@ -152,6 +157,38 @@ impl Accelerator {
         self.pool.telemetry()
     }
 
+    /// What follows from everything that was observed, this accelerator's own runs included: the best browser and backend
+    /// for each type of model, trends, regressions and recommendations, each with how sure it is. Where there are too few
+    /// samples the answer says so (`source: "default"`) instead of failing.
+    ///
+    /// # Errors
+    /// [`HistoryError`], where there is a database and it cannot be written or read.
+    pub async fn analyze_performance_trends(&self) -> Result<Analysis, HistoryError> {
+        match &self.history {
+            Some(history) => history.analyze().await,
+            None => Err(HistoryError::TaskLost),
+        }
+    }
+
+    /// Counters, latencies and recent events, and what `options` ask for.
+    ///
+    /// # Errors
+    /// Like [`analyze_performance_trends`](Self::analyze_performance_trends), where that is asked for.
+    pub async fn export_telemetry(&self, options: TelemetryOptions) -> Result<TelemetryExport, HistoryError> {
+        let performance = match options.performance {
+            true => Some(self.analyze_performance_trends().await?),
+            false => None,
+        };
+        let connections = || self.pages().iter().map(|page| Connection::of(page.worker_info())).collect();
+        Ok(TelemetryExport {
+            at: unix_now(),
+            telemetry: self.pool.telemetry().snapshot(),
+            connections: options.connections.then(connections),
+            models: options.models.then(|| self.stats()),
+            performance,
+        })
+    }
+
     /// Tasks of this accelerator and its page server that run at this moment.
     #[must_use]
     pub fn live_tasks(&self) -> usize {
@@ -178,6 +215,10 @@ impl Accelerator {
         self.tasks.wait().await;
         if let Some(bridge) = self.bridge.take() {
             bridge.shutdown().await;
+        }
+        if let Some(mut history) = self.history.take() {
+            // Writing what waits takes a disk's time. Where the runtime is going down, dropping it does the same.
+            let _ = tokio::task::spawn_blocking(move || history.finish()).await;
         }
     }
 }

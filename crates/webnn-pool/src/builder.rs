@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use pool_core::PoolConfig;
+use perf_history::Location;
+use pool_core::{Pool, PoolConfig};
 use provision::{Detection, Home, detect, find_runtime};
+use telemetry::Telemetry;
 use vocab::{Backend, BrowserName, DeviceKind};
 use webnn_bridge::{BridgeConfig, LaunchSpec};
 
 use crate::accelerator::{Accelerator, LaunchFailure};
 use crate::error::BuildError;
+use crate::history::History;
 
 /// The browsers that are tried where none was asked for, best first: WebNN before the rest, then what starts fastest.
 const PREFERRED: &[BrowserName] = &[
@@ -34,6 +37,8 @@ pub struct AcceleratorBuilder {
     pool: PoolConfig,
     bridge: Option<BridgeConfig>,
     tolerant: bool,
+    history: Option<Location>,
+    explore: Option<bool>,
 }
 
 impl AcceleratorBuilder {
@@ -87,6 +92,21 @@ impl AcceleratorBuilder {
         self
     }
 
+    /// The database of what was observed: an SQLite file, which is created where there is none, or a PostgreSQL server.
+    /// What it holds decides from the first request on, and what happens is added to it. Default: none; what is observed
+    /// is known as long as the accelerator lives.
+    pub fn history(mut self, location: Location) -> Self {
+        self.history = Some(location);
+        self
+    }
+
+    /// Whether requests may be sent where little is known, to learn something: that loads models and makes some requests
+    /// slower. Default: yes with a [`history`](Self::history), otherwise as [`pool`](Self::pool) says.
+    pub fn explore(mut self, explore: bool) -> Self {
+        self.explore = Some(explore);
+        self
+    }
+
     /// Settings of the page server. Default: [`BridgeConfig::new`].
     pub fn bridge(mut self, config: BridgeConfig) -> Self {
         self.bridge = Some(config);
@@ -105,7 +125,20 @@ impl AcceleratorBuilder {
     /// # Errors
     /// [`BuildError`]; nothing is left running.
     pub async fn build(self) -> Result<Accelerator, BuildError> {
-        let Self { home, browsers, specs, backends, devices, threads, pool, bridge, tolerant } = self;
+        let Self {
+            home,
+            browsers,
+            specs,
+            backends,
+            devices,
+            threads,
+            mut pool,
+            bridge,
+            tolerant,
+            history,
+            explore,
+        } = self;
+        pool.selection.explore = explore.unwrap_or(pool.selection.explore || history.is_some());
         let home = match home {
             Some(home) => home,
             None => Home::locate()?,
@@ -130,7 +163,12 @@ impl AcceleratorBuilder {
             spec
         });
         let specs: Vec<LaunchSpec> = customised.chain(specs).collect();
-        Accelerator::start(pool, bridge, specs, missing, tolerant).await
+        let telemetry = Telemetry::new();
+        let listener = telemetry.clone();
+        let begun = tokio::task::spawn_blocking(move || History::begin(history, listener)).await;
+        let (history, learning) = begun.map_err(|_| BuildError::TaskLost)??;
+        let pool = Pool::with_learning(pool, telemetry, learning)?;
+        Accelerator::start(pool, history, bridge, specs, missing, tolerant).await
     }
 }
 

@@ -51,8 +51,29 @@ pub enum BuildError {
         /// What each backend's probe said.
         reasons: String,
     },
+    /// The history cannot be used.
+    #[error("the history cannot be used")]
+    History(#[from] HistoryError),
     /// Building was given up from inside.
     #[error("the task that launched a browser ended before it was done")]
+    TaskLost,
+}
+
+/// Why a history cannot be read, written or analysed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HistoryError {
+    /// The database failed or is none of ours; it was not changed.
+    #[error(transparent)]
+    Store(#[from] perf_history::StoreError),
+    /// What was observed could not be written.
+    #[error("what was observed could not be written")]
+    Flush(#[from] perf_history::recorder::FlushError),
+    /// The recorder could not start.
+    #[error("the recorder could not start")]
+    Recorder(#[from] perf_history::recorder::StartError),
+    /// Reading was given up from inside.
+    #[error("the task that read the history ended before it was done")]
     TaskLost,
 }
 

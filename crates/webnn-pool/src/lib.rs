@@ -29,6 +29,8 @@ mod accelerated;
 mod accelerator;
 mod builder;
 mod error;
+mod export;
+mod history;
 mod model;
 mod respond;
 mod supervise;
@@ -36,10 +38,15 @@ mod supervise;
 pub use accelerated::{AcceleratedModel, RunOptions};
 pub use accelerator::{Accelerator, LaunchFailure};
 pub use builder::AcceleratorBuilder;
-pub use error::{BuildError, ModelError};
+pub use error::{BuildError, HistoryError, ModelError};
+pub use export::{ConnectedBackend, Connection, TelemetryExport, TelemetryOptions};
+pub use history::analyze_location;
 pub use model::{ModelSpec, ResolvedModel, family_by_name};
 pub use respond::response;
 
+pub use perf_history::analysis::{Analysis, AnalysisSettings};
+pub use perf_history::{Location, Source};
+pub use pool_core::selection::{Decision, SelectionConfig, Why};
 pub use pool_core::{Completed, PoolConfig, RunError, RunReport};
 pub use webnn_bridge::{Admission, BridgeConfig, BrowserSource, LaunchSpec, Page, PageEnd, Verdict};
 

@@ -35,6 +35,7 @@ fn parameters(report: &RunReport) -> Parameters {
         "device_requested": report.device_requested,
         "device_effective": report.device_effective,
         "adapter": report.adapter,
+        "threads": report.threads,
         "queue_ms": report.queue_ms,
         "load_ms": report.load_ms,
         "in_page_ms": report.in_page_ms,
@@ -43,7 +44,12 @@ fn parameters(report: &RunReport) -> Parameters {
         "placement": placement,
     });
     match all {
-        Value::Object(map) => map.into_iter().collect(),
+        Value::Object(mut map) => {
+            if let Some(decision) = &report.decision {
+                map.insert("decision".to_owned(), json!(decision));
+            }
+            map.into_iter().collect()
+        }
         _ => Parameters::default(),
     }
 }

@@ -7,6 +7,7 @@ mod browsers;
 mod out;
 mod run;
 mod setup;
+mod trends;
 
 use std::process::ExitCode;
 
@@ -29,6 +30,8 @@ enum Verb {
     Browsers(browsers::Args),
     /// Run a model once, or several times, and print where it ran and what it gave.
     Run(run::Args),
+    /// What follows from the history: the best browser for each type of model, trends, regressions, recommendations.
+    Trends(trends::Args),
 }
 
 /// Why a verb failed: one message for the user.
@@ -49,6 +52,7 @@ pub(crate) fn main() -> ExitCode {
                 Verb::Setup(args) => setup::run(args).await,
                 Verb::Browsers(args) => browsers::run(args).await,
                 Verb::Run(args) => run::run(args).await,
+                Verb::Trends(args) => trends::run(args).await,
             }
         };
         // An interrupt drops the work, which kills what it had started.

@@ -9,8 +9,8 @@ use hdrhistogram::Histogram;
 use pool_core::PoolConfig;
 use serde_json::{Value, json};
 use tensor::oip::{InferRequest, InferResponse, Limits};
-use vocab::{Backend, BrowserName, DeviceKind, ModelType};
-use webnn_pool::{AcceleratedModel, Accelerator, ModelSpec, ResolvedModel, RunOptions, response};
+use vocab::{Backend, BrowserName, DeviceKind, ModelType, PolicyName};
+use webnn_pool::{AcceleratedModel, Accelerator, Location, ModelSpec, ResolvedModel, RunOptions, response};
 
 use super::{Failure, out};
 
@@ -49,9 +49,26 @@ pub(super) struct Args {
     /// Seconds that a run may take, loading included.
     #[arg(long, default_value_t = 300, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     timeout: u64,
+    /// The database of what was observed, an SQLite file or a postgres:// address. With it the browser and backend are
+    /// chosen by experience, and this run adds to it. Several browsers then compete: name them with --browser.
+    #[arg(long, value_name = "DB")]
+    history: Option<Location>,
+    /// How the browser and backend are chosen: weighted, ucb, thompson or round-robin.
+    #[arg(long, value_name = "POLICY", default_value = "weighted", value_parser = parse_policy)]
+    policy: PolicyName,
+    /// Answer with the table that the choice was made from, in `parameters.decision`.
+    #[arg(long)]
+    explain: bool,
     /// Print the response as JSON on standard output.
     #[arg(long)]
     json: bool,
+}
+
+fn parse_policy(text: &str) -> Result<PolicyName, String> {
+    match text.parse::<PolicyName>().map_err(|error| error.to_string())? {
+        PolicyName::Fixed => Err("to stay with one arm, name its --browser and --backend".to_owned()),
+        policy => Ok(policy),
+    }
 }
 
 fn parse_device(text: &str) -> Result<DeviceKind, String> {
@@ -89,6 +106,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let mut options = RunOptions::default();
     options.outputs = outputs;
     options.timeout = Some(Duration::from_secs(args.timeout));
+    options.explain = args.explain;
     let ran = repeat(&args, &accelerated, request, options).await;
     accelerator.shutdown().await;
     let response = ran?;
@@ -107,6 +125,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
 async fn build(args: &Args, bridge: webnn_pool::BridgeConfig) -> Result<Accelerator, Failure> {
     let mut pool = PoolConfig::default();
     pool.load_timeout = Duration::from_secs(args.timeout);
+    pool.selection.policy = args.policy;
     let mut builder = Accelerator::builder()
         .browsers(args.browser.iter().copied())
         .threads(args.threads)
@@ -114,6 +133,9 @@ async fn build(args: &Args, bridge: webnn_pool::BridgeConfig) -> Result<Accelera
         .bridge(bridge);
     if !args.backend.is_empty() {
         builder = builder.backends(args.backend.iter().copied());
+    }
+    if let Some(history) = &args.history {
+        builder = builder.history(history.clone());
     }
     if let Some(device) = &args.device {
         builder = builder.device(Backend::WebNn, device.clone()).device(Backend::WebGpu, device.clone());

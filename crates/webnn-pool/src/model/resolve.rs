@@ -60,6 +60,12 @@ impl ResolvedModel {
         self.model.model_type
     }
 
+    /// The element type that most of its weights have, for example `FP32`; empty where there are none.
+    #[must_use]
+    pub fn precision(&self) -> &str {
+        &self.model.precision
+    }
+
     /// The identity of the model's contents: of its file, and of the files that hold its weights.
     #[must_use]
     pub fn hash(&self) -> ModelHash {
@@ -112,6 +118,7 @@ async fn resolve(spec: ModelSpec, budget: u64) -> Result<Arc<Model>, ModelError>
             name,
             version: version.unwrap_or_default(),
             model_type,
+            precision: parts.precision,
             signature: parts.signature,
             files: parts.files,
             memory_estimate_bytes: parts.memory_estimate_bytes,
@@ -125,6 +132,7 @@ struct Parts {
     signature: Signature,
     family: Option<vocab::ModelType>,
     memory_estimate_bytes: u64,
+    precision: String,
 }
 
 fn read_parts(
@@ -172,6 +180,7 @@ fn read_parts(
         files,
         family: graph.family(),
         memory_estimate_bytes: needs,
+        precision: graph.precision().map(|dtype| dtype.to_string()).unwrap_or_default(),
         signature: graph.signature().clone(),
     })
 }

@@ -19,15 +19,35 @@ pub fn marked(prefix: &str) -> Vec<(i32, String)> {
     })
 }
 
-/// Processes of one browser of a run; its page's label names it.
+/// Processes of one browser of a run, with the driver that started it; its page's label names it. What they started
+/// counts too: Chromium's children write their title over the environment that they were given.
 pub fn of_browser(mark: &str, label: &str) -> Vec<(i32, String)> {
     let wanted = [format!("WEBNN_POOL_LAUNCH={mark}"), format!("WEBNN_POOL_BROWSER={label}")];
-    living(|environment, _| {
+    let mut found = living(|environment, _| {
         let has = |wanted: &String| {
             environment.split(|&byte| byte == 0).any(|variable| variable == wanted.as_bytes())
         };
         wanted.iter().all(has)
-    })
+    });
+    let others = living(|_, _| true);
+    loop {
+        let known: Vec<i32> = found.iter().map(|(id, _)| *id).collect();
+        let child = |(id, _): &&(i32, String)| {
+            !known.contains(id) && parent(*id).is_some_and(|parent| known.contains(&parent))
+        };
+        let before = found.len();
+        found.extend(others.iter().filter(child).cloned());
+        if found.len() == before {
+            return found;
+        }
+    }
+}
+
+/// The process that started another one.
+fn parent(id: i32) -> Option<i32> {
+    let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+    // The name before it may hold anything, a bracket too.
+    stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
 }
 
 fn living(wanted: impl Fn(&[u8], &str) -> bool) -> Vec<(i32, String)> {
