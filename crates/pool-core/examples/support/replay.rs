@@ -51,7 +51,6 @@ pub(crate) fn replay(world: &World, policy: PolicyName, seed: u64) -> Result<Cou
     let index = |arm: &perf_history::Arm| world.arms.iter().position(|known| **known == *arm).unwrap_or(0);
     let mut warm = vec![false; world.arms.len()];
     let (mut total_ms, mut explored) = (0.0, 0_u32);
-    let mut dbg_ = std::collections::BTreeMap::new();
     let mut leaders = Vec::with_capacity(world.draws.len());
     for (request, draws) in world.draws.iter().enumerate() {
         let now = UnixMillis(total_ms as i64);
@@ -66,13 +65,6 @@ pub(crate) fn replay(world: &World, policy: PolicyName, seed: u64) -> Result<Cou
         let was_warm = std::mem::replace(&mut warm[arm], true);
         let ms = draws[arm].ms * if was_warm { 1.0 } else { world.cold[arm] };
         total_ms += world.cost(request, arm, ms);
-        let bst = world.best(request);
-        let slow = world.expected[request][arm] > 5.0 * world.expected[request][bst];
-        let e = dbg_
-            .entry((format!("{:?}", choice.why), request * 20 / world.draws.len(), arm))
-            .or_insert((0u32, 0.0));
-        e.0 += 1;
-        e.1 += world.cost(request, arm, ms) - world.cost(request, bst, draws[bst].ms);
         explored += u32::from(choice.why.is_exploration());
         selector.observe(&Observation {
             at: UnixMillis(total_ms as i64),
@@ -93,12 +85,6 @@ pub(crate) fn replay(world: &World, policy: PolicyName, seed: u64) -> Result<Cou
             memory_bytes: None,
         });
         selector.release(&world.key);
-    }
-    if policy == PolicyName::Weighted && std::env::var("DBG").is_ok() {
-        for (k, (n, ms)) in &dbg_ {
-            println!("   {:?} n={n} {:.2} %", k, ms / world.oracle_ms() * 100.0);
-        }
-        println!();
     }
     let fixed = world.best_fixed();
     let fixed_ms: f64 =
