@@ -57,66 +57,123 @@ fn shares(of: &[Pair]) -> BTreeMap<String, usize> {
     shares
 }
 
-/// The median time of warm runs on every pair, one run of each in turn, so that what else the machine does hits all.
+/// How often each pair has its turn, and how many runs in a row that is. The pool sends one run after the other to the
+/// pair that leads, so that is what is measured; turns, so that what else the machine does hits all.
+const TURNS: usize = 3;
+const RUNS: usize = 8;
+/// Arms whose medians differ by less than this share are equally fast, as far as this machine can tell.
+const TIE: f64 = 0.10;
+
+/// The times of runs on every pair. The first two of each turn warm up.
 async fn measure(
     model: &AcceleratedModel,
     pairs: &[Pair],
     inputs: &Arc<[NamedTensor]>,
-) -> BTreeMap<Pair, f64> {
-    let mut times: BTreeMap<Pair, Vec<f64>> = BTreeMap::new();
-    for round in 0..12 {
+    times: &mut BTreeMap<Pair, Vec<f64>>,
+) {
+    for _ in 0..TURNS {
         for &(browser, backend) in pairs {
             let model = model.clone().in_browsers([browser]).on_backends([backend]);
-            let report = model.run(Arc::clone(inputs)).await.expect("it gives its result").report;
-            if round > 0 {
-                times.entry((browser, backend)).or_default().push(report.total_ms - report.queue_ms);
+            for run in 0..RUNS {
+                let report = model.run(Arc::clone(inputs)).await.expect("it gives its result").report;
+                if run >= 2 {
+                    times.entry((browser, backend)).or_default().push(report.total_ms - report.queue_ms);
+                }
             }
         }
     }
-    let median = |mut times: Vec<f64>| {
-        times.sort_by(f64::total_cmp);
-        times[times.len() / 2]
-    };
-    times.into_iter().map(|(pair, times)| (pair, median(times))).collect()
 }
 
-/// Arms whose medians differ by less than this share are equally fast, as far as this machine can tell.
-const TIE: f64 = 0.10;
+fn quantile(times: &[f64], share: f64) -> f64 {
+    let mut sorted = times.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted[(share * (sorted.len() - 1) as f64).round() as usize]
+}
+
+/// The pairs that are the fastest: by the median, or so that the middle halves of the times overlap, and nobody can
+/// tell them apart. Prints all.
+fn fastest(n: u64, times: &BTreeMap<Pair, Vec<f64>>) -> Vec<Pair> {
+    let medians = times.iter().map(|(pair, times)| (pair, quantile(times, 0.5)));
+    let (first, least) = medians.min_by(|a, b| a.1.total_cmp(&b.1)).expect("pairs");
+    let upper = quantile(&times[first], 0.75);
+    let mut found = Vec::new();
+    for (pair, times) in times {
+        let [lower, median, upmost] = [0.25, 0.5, 0.75].map(|share| quantile(times, share));
+        let equal = median <= least * (1.0 + TIE) || lower <= upper;
+        println!(
+            "n={n}: {}/{} {median:.1} ms ({lower:.1} to {upmost:.1}){}",
+            pair.0,
+            pair.1,
+            if equal { " *" } else { "" }
+        );
+        if equal {
+            found.push(*pair);
+        }
+    }
+    found
+}
+
+/// The same model in a file with other contents: what is observed of it is nothing that the pool knows of the model.
+fn double(folder: &Path) -> ModelSpec {
+    let mut contents = std::fs::read(folder.join("model.onnx")).expect("a model");
+    // Field 6 of a model is its documentation; one that is given twice is the later one.
+    contents.extend_from_slice(&[6 << 3 | 2, 6]);
+    contents.extend_from_slice(b"double");
+    ModelSpec::bytes(contents).name("double")
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_size_finds_its_best_arm_and_a_new_process_still_knows() {
     let folder = Kept::new();
     let database = folder.path().join("history.db");
     let (accelerator, model) = open(&ENGINES, &database).await;
-    let mut best = BTreeMap::new();
+    let double = accelerator.accelerate_model(double(&fixture("minilm").directory)).await.expect("a model");
+    let mut pairs = Vec::new();
+    for page in accelerator.pages() {
+        let info = page.worker_info();
+        // Software adapters take seconds for what the others do in milliseconds: one run shows it.
+        let quick = info.backends.iter().map(|backend| backend.backend).filter(|&b| b != Backend::WebGpu);
+        pairs.extend(quick.map(|backend| (info.browser, backend)));
+    }
+    // Loading keeps a browser's compilers busy for seconds, on all cores: nothing that is measured beside it is worth
+    // much. So everything is loaded before, and the double is measured first without taking note of it.
+    let mut times: BTreeMap<u64, BTreeMap<Pair, Vec<f64>>> = BTreeMap::new();
+    for n in [128, 16] {
+        let dims = model.signature().bind(&tokens(&model, n)).expect("sizes");
+        for &(browser, backend) in &pairs {
+            let one = model.clone().in_browsers([browser]).on_backends([backend]);
+            one.preload(dims.clone()).await.expect("it loads");
+        }
+        measure(&double, &pairs, &tokens(&double, n), &mut BTreeMap::new()).await;
+    }
+    for n in [128, 16] {
+        measure(&double, &pairs, &tokens(&double, n), times.entry(n).or_default()).await;
+    }
+    let mut went: BTreeMap<u64, Vec<Pair>> = BTreeMap::new();
     for n in [128, 16] {
         let inputs = tokens(&model, n);
-        let mut went = Vec::new();
-        let mut candidates = Vec::new();
+        let mut table = String::new();
         for _ in 0..60 {
             let completed = one(&model, &inputs).await;
             let decision = completed.report.decision.as_deref().expect("it was asked for");
-            candidates = decision.candidates.iter().map(|c| (c.browser, c.backend)).collect();
-            went.push(pair(&completed));
+            table = String::new();
+            for c in decision.candidates.iter().filter(|c| c.backend != Backend::WebGpu) {
+                let known = format!("{} samples, {:.1?} ms", c.samples, c.latency_ms);
+                table += &format!("n={n}: {}/{} score {:.3}, {known}\n", c.browser, c.backend, c.score);
+            }
+            went.entry(n).or_default().push(pair(&completed));
         }
-        println!("n={n}: 60 runs {:?}, the last 20 {:?}", shares(&went), shares(&went[40..]));
-        // Software adapters take seconds for what the others do in milliseconds: one run shows it.
-        let quick: Vec<Pair> = candidates.into_iter().filter(|pair| pair.1 != Backend::WebGpu).collect();
-        let times = measure(&model, &quick, &inputs).await;
-        let least = times.values().copied().fold(f64::INFINITY, f64::min);
-        let fastest: Vec<Pair> =
-            times.iter().filter(|(_, ms)| **ms <= least * (1.0 + TIE)).map(|(&pair, _)| pair).collect();
-        for (pair, ms) in &times {
-            println!(
-                "n={n}: {}/{} {ms:.1} ms{}",
-                pair.0,
-                pair.1,
-                if fastest.contains(pair) { " *" } else { "" }
-            );
-        }
-        let right = went[40..].iter().filter(|pair| fastest.contains(pair)).count();
+        println!("{table}n={n}: 60 runs {:?}, the last 20 {:?}", shares(&went[&n]), shares(&went[&n][40..]));
+    }
+    let mut best = BTreeMap::new();
+    for n in [128, 16] {
+        measure(&double, &pairs, &tokens(&double, n), times.entry(n).or_default()).await;
+        best.insert(n, fastest(n, &times[&n]));
+    }
+    for (n, fastest) in &best {
+        let right = went[n][40..].iter().filter(|pair| fastest.contains(pair)).count();
+        println!("n={n}: {right} of the last 20 went to the fastest");
         assert!(right >= 18, "n={n}: {right} of the last 20 went to the fastest, {fastest:?}");
-        best.insert(n, fastest);
     }
     let analysis = accelerator.analyze_performance_trends().await.expect("an analysis");
     let affinity = &analysis.model_type_affinities["text_embedding"];

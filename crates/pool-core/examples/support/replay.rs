@@ -62,6 +62,7 @@ pub(crate) fn replay(world: &World, policy: PolicyName, seed: u64) -> Result<Cou
             continue;
         };
         let arm = index(&chosen.arm);
+        let settled = selector.note_run(&world.key, &chosen.arm, choice.why.is_exploration());
         let was_warm = std::mem::replace(&mut warm[arm], true);
         let ms = draws[arm].ms * if was_warm { 1.0 } else { world.cold[arm] };
         total_ms += world.cost(request, arm, ms);
@@ -74,7 +75,7 @@ pub(crate) fn replay(world: &World, policy: PolicyName, seed: u64) -> Result<Cou
             worker: WorkerId(1),
             operation: Operation::Run,
             outcome: if draws[arm].fails { Outcome::WorkerVanished } else { Outcome::Ok },
-            warm: was_warm,
+            warm: was_warm && settled,
             load_ms: None,
             queue_ms: None,
             in_page_ms: Some(ms),

@@ -431,7 +431,8 @@ impl Core {
             Action::Run { worker: worker.id, lease, request, session: session_id, deadline: entry.deadline };
         let attempt = entry.attempts;
         let state = LeaseState::Running(request);
-        let warm = session.completed > 0;
+        let settled = self.selector.note_run(&entry.context(), &session.arm, entry.exploring);
+        let warm = session.completed > 0 && settled;
         let run_lease = Lease { worker: worker.id, session: session_id, state, began: now, warm, alone };
         self.leases.insert(lease, run_lease);
         self.emit(Event::RequestDispatched { request, place, attempt });

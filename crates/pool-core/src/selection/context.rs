@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use perf_history::{Arm, Observation, Operation, Outcome, Verdict};
 
+use super::Why;
+
 /// The course of decisions for one model and shape bucket.
 #[derive(Debug, Clone, Default)]
 pub struct Context {
@@ -19,7 +21,28 @@ pub struct Context {
     pub(crate) last_recheck: u64,
     /// An arm that was better than it was known to be, and how often to try it again at once.
     pub(crate) surprise: Option<(Arc<Arm>, u32)>,
+    /// An arm that is being tried.
+    pub(crate) burst: Option<Burst>,
+    /// Where the last run was sent, and whether that was to learn something.
+    last: Option<(Arc<Arm>, bool)>,
+    /// For how many milliseconds of computing, and how many runs at the most, that arm's times still say little.
+    unsettled: (f64, u32),
     tried: HashMap<Arc<Arm>, Tried>,
+}
+
+/// Several requests in a row for an arm that is being tried.
+#[derive(Debug, Clone)]
+pub(crate) struct Burst {
+    pub(crate) arm: Arc<Arm>,
+    pub(crate) why: Why,
+    /// How many latencies are still wanted.
+    pub(crate) wanted: u32,
+    /// How many requests it may still get.
+    pub(crate) left: u32,
+    /// Whether they use up what there is to explore with.
+    pub(crate) costs: bool,
+    /// A run that takes this long, in milliseconds, is all that there was to learn.
+    pub(crate) still_ms: Option<f64>,
 }
 
 /// What is remembered about one arm.
@@ -33,6 +56,8 @@ pub(crate) struct Tried {
     pub(crate) demoted: Option<u64>,
 }
 
+/// After this many runs an arm counts as settled, however short they were.
+const SETTLE_RUNS: u32 = 3;
 /// How many arms are remembered in one context.
 const MOST: usize = 256;
 
@@ -68,8 +93,33 @@ impl Context {
         change(self.tried.entry(Arc::clone(arm)).or_default());
     }
 
+    /// Takes note of where a run is sent. Answers whether its time will be that of an arm that is used all the time.
+    pub(crate) fn note_run(&mut self, arm: &Arc<Arm>, explores: bool, settle_ms: f64) -> bool {
+        let before = self.last.replace((Arc::clone(arm), explores));
+        if before.is_some_and(|(before, explored)| before != *arm && (explores || explored)) {
+            self.unsettled = (settle_ms, SETTLE_RUNS);
+        }
+        let (ms, runs) = &mut self.unsettled;
+        let settled = *ms <= 0.0 || *runs == 0;
+        *runs = runs.saturating_sub(1);
+        settled
+    }
+
     /// Takes note of a run, and of what a first one took.
     pub(crate) fn observe(&mut self, observation: &Observation) {
+        if let (Some((last, _)), Some(ms)) = (&self.last, observation.in_page_ms)
+            && *last == observation.arm
+        {
+            self.unsettled.0 -= ms.max(0.0);
+        }
+        if let Some(burst) = self.burst.as_mut().filter(|burst| burst.arm == observation.arm) {
+            burst.wanted = burst.wanted.saturating_sub(u32::from(observation.latency_ms().is_some()));
+            let took = observation.service_ms.or(observation.in_page_ms);
+            let still = took.zip(burst.still_ms).is_some_and(|(took, still)| took >= still);
+            if burst.wanted == 0 || still || observation.outcome.verdict() == Verdict::Failure {
+                self.burst = None;
+            }
+        }
         if observation.operation == Operation::Run && observation.outcome.verdict() != Verdict::Neutral {
             self.learned = self.learned.saturating_add(1);
         }

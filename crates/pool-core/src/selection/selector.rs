@@ -209,6 +209,13 @@ impl Selector {
         Some((chosen, choice))
     }
 
+    /// Takes note of where a run is sent, and whether that is to learn something. Answers whether its time will show what
+    /// the arm takes when it is used all the time, as [`settle_ms`](SelectionConfig::settle_ms) has it.
+    pub fn note_run(&mut self, key: &ContextKey, arm: &Arc<Arm>, explores: bool) -> bool {
+        let settle_ms = self.config.settle_ms;
+        context(&mut self.contexts, key).note_run(arm, explores, settle_ms)
+    }
+
     /// Whether a request is under way that was sent somewhere to learn something.
     #[must_use]
     pub fn is_exploring(&self, key: &ContextKey) -> bool {

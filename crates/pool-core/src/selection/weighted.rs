@@ -1,8 +1,11 @@
 //! The default policy: the best by score, with exploration that ends where it cannot pay.
 
+use std::sync::Arc;
+
 use perf_history::stats::Estimate;
 use perf_history::{Source, Standing};
 
+use super::context::Burst;
 use super::{Choice, Policy, View, Why};
 
 /// Sends requests to the leader, and a bounded share of them to arms that might be better.
@@ -24,6 +27,16 @@ const ASSUMED_LIMIT: f64 = 5.0;
 pub(super) const UNRELIABLE: f64 = 0.05;
 /// An arm that became worse is tried again when this share of the requests since it lost its lead has passed.
 const AGAIN_AFTER: f64 = 0.2;
+/// With this many samples an arm is known well enough for any comparison.
+const WELL_KNOWN: f64 = 20.0;
+/// How many latencies are wanted of an arm that is tried to get to know it, before another one has its turn.
+const WANTED_LEARNING: u32 = 2;
+/// The same for an arm of which something is known already.
+const WANTED: u32 = 1;
+/// How many requests in a row an arm gets at the most, and what there must be to explore with before it gets any.
+const BURST: u32 = 5;
+/// One run that takes this share of what the arm is known to take shows that it has not recovered.
+const STILL: f64 = 0.9;
 /// An arm that only fails is looked at as seldom as one that is this many times as slow.
 const FAILING_RATIO: f64 = 8.0;
 
@@ -32,40 +45,52 @@ impl Policy for Weighted {
         if !view.config.explore || view.rows.len() < 2 || view.context.exploring {
             return Choice::LEADER;
         }
+        let learning =
+            u64::from(view.context.learned) < u64::from(view.config.learning_runs) * view.rows.len() as u64;
+        if !learning {
+            let every = f64::from(view.config.explore_every.max(1));
+            view.context.tokens = (view.context.tokens + 1.0 / every).min(f64::from(BURST));
+        }
+        if let Some((row, why)) = go_on(&mut view) {
+            return Choice::pinned(row, why);
+        }
         if let Some(row) = surprise(&mut view) {
             return Choice::pinned(row, Why::Surprise);
         }
-        let every = f64::from(view.config.explore_every.max(1));
-        view.context.tokens = (view.context.tokens + 1.0 / every).min(1.0);
-        let learning =
-            u64::from(view.context.learned) < u64::from(view.config.learning_runs) * view.rows.len() as u64;
         // The leader has to be known first: the others are compared with it.
         if view.rows[0].source == Source::Default && !fails(&view.rows[0]) {
             return Choice::LEADER;
         }
         let promising = promising(&view);
-        if let Some((row, true)) = promising {
-            return Choice::pinned(row, Why::Promising);
+        match promising {
+            Some(Promising { row, is: Standout::ClearlyFaster }) => {
+                return Choice::pinned(row, Why::Promising);
+            }
+            // How often this happens is bounded by itself.
+            Some(Promising { row, is: Standout::OnceFaster }) => {
+                let choice = begin(&mut view, row, Why::Promising, true);
+                let known = view.rows[row].estimate.and_then(|estimate| estimate.latency_ms);
+                if let Some(burst) = &mut view.context.burst {
+                    burst.still_ms = known.map(|ms| ms * STILL);
+                }
+                return choice;
+            }
+            _ => {}
         }
-        if !learning && view.context.tokens < 1.0 {
+        let affords = view.context.tokens >= f64::from(BURST);
+        if !learning && !affords {
             return Choice::LEADER;
         }
-        let tried = unknown(&view).map(|row| (row, Why::Learning));
-        let tried = tried.or_else(|| promising.map(|(row, _)| (row, Why::Promising)));
-        if let Some((row, why)) = tried {
-            if !learning {
-                view.context.tokens -= 1.0;
-            }
-            // Two that are compared are to be known equally well, or the one that is tried more often wins by that alone.
-            let behind = samples(&view.rows[0]) < samples(&view.rows[row]);
-            return if behind { Choice::LEADER } else { Choice::pinned(row, why) };
+        if let Some(row) = unknown(&view) {
+            return compare(&mut view, row, Why::Learning, !learning);
         }
-        if view.context.tokens >= 1.0
-            && let Some(row) = stale(&view)
-        {
-            view.context.tokens -= 1.0;
+        // These are rare. If they waited for the others, two arms that are nearly the best would keep them waiting for ever.
+        if affords && let Some(row) = stale(&view) {
             view.context.last_recheck = view.context.decisions;
-            return Choice::pinned(row, Why::Recheck);
+            return begin(&mut view, row, Why::Recheck, true);
+        }
+        if let Some(Promising { row, .. }) = promising {
+            return compare(&mut view, row, Why::Promising, !learning);
         }
         Choice::LEADER
     }
@@ -90,6 +115,40 @@ fn ratio(view: &View<'_>, row: &Standing) -> f64 {
     }
 }
 
+/// Tries an arm, once the leader is known as well: of two that are compared, the one that is tried more often would win
+/// by that alone.
+fn compare(view: &mut View<'_>, row: usize, why: Why, costs: bool) -> Choice {
+    if samples(&view.rows[0]) < samples(&view.rows[row]).min(WELL_KNOWN) {
+        return Choice::LEADER;
+    }
+    begin(view, row, why, costs)
+}
+
+/// Tries an arm with some requests in a row, at the cost of as much exploring later unless it is free.
+fn begin(view: &mut View<'_>, row: usize, why: Why, costs: bool) -> Choice {
+    let wanted = if why == Why::Learning { WANTED_LEARNING } else { WANTED };
+    let arm = Arc::clone(&view.rows[row].arm);
+    view.context.burst = Some(Burst { arm, why, wanted, left: BURST, costs, still_ms: None });
+    go_on(view).map_or(Choice::LEADER, |(row, why)| Choice::pinned(row, why))
+}
+
+/// The arm that is being tried, as long as it does not lead and is worth it.
+fn go_on(view: &mut View<'_>) -> Option<(usize, Why)> {
+    let burst = view.context.burst.take()?;
+    let row = view.rows.iter().position(|row| row.arm == burst.arm).filter(|&row| row > 0)?;
+    let tried = &view.rows[row];
+    // Whether one that was slow has recovered is not to be judged by how slow it was.
+    let useless = burst.why == Why::Learning && hopeless(view, tried);
+    let too_long = tried.expected_ms.is_some_and(|ms| ms > view.longest_ms);
+    if burst.left == 0 || fails(tried) || useless || too_long {
+        return None;
+    }
+    view.context.tokens -= f64::from(u8::from(burst.costs));
+    let why = burst.why;
+    view.context.burst = Some(Burst { left: burst.left - 1, ..burst });
+    Some((row, why))
+}
+
 /// The arm that surprised, as long as that goes on and it does not lead.
 fn surprise(view: &mut View<'_>) -> Option<usize> {
     let (arm, left) = view.context.surprise.take()?;
@@ -100,28 +159,47 @@ fn surprise(view: &mut View<'_>) -> Option<usize> {
     Some(row)
 }
 
+/// Whether an arm is known to be, or may be taken to be, so slow that getting to know it better is of no use.
+fn hopeless(view: &View<'_>, row: &Standing) -> bool {
+    let Some(best) = view.rows[0].expected_ms else { return false };
+    let warm = row.estimate.and_then(|estimate| estimate.latency_ms);
+    let cold = view.context.tried(&row.arm).cold_ms;
+    warm.is_some_and(|ms| ms > best * WARM_LIMIT)
+        || cold.is_some_and(|ms| ms > best * COLD_LIMIT)
+        || row.expected_ms.is_some_and(|ms| ms > best * ASSUMED_LIMIT)
+}
+
 /// The first arm of which too little is known, and enough to go on with it.
 fn unknown(view: &View<'_>) -> Option<usize> {
-    let best = view.rows[0].expected_ms;
-    let hopeless = |row: &Standing| {
-        let Some(best) = best else { return false };
-        let warm = row.estimate.and_then(|estimate| estimate.latency_ms);
-        let cold = view.context.tried(&row.arm).cold_ms;
-        warm.is_some_and(|ms| ms > best * WARM_LIMIT)
-            || cold.is_some_and(|ms| ms > best * COLD_LIMIT)
-            || row.expected_ms.is_some_and(|ms| ms > best * ASSUMED_LIMIT)
-    };
     let worth = |row: &Standing| {
         row.source == Source::Default
             && !fails(row)
-            && !hopeless(row)
+            && !hopeless(view, row)
             && row.expected_ms.is_none_or(|ms| ms <= view.longest_ms)
     };
     (1..view.rows.len()).find(|&row| worth(&view.rows[row]))
 }
 
-/// The arm whose optimistic score is the most above the leader's own one, and whether it is clearly the faster one.
-fn promising(view: &View<'_>) -> Option<(usize, bool)> {
+/// An arm that may be better than the leader.
+#[derive(Debug, Clone, Copy)]
+struct Promising {
+    row: usize,
+    is: Standout,
+}
+
+/// What makes it so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standout {
+    /// It is known to be faster.
+    ClearlyFaster,
+    /// It was faster before it changed, and it is time to see whether it is again.
+    OnceFaster,
+    /// As far as is known it may be either.
+    Possible,
+}
+
+/// The arm whose optimistic score is the most above the leader's own one.
+fn promising(view: &View<'_>) -> Option<Promising> {
     let leader = &view.rows[0];
     let least = leader.expected_ms?;
     let known = leader.estimate?;
@@ -149,7 +227,16 @@ fn promising(view: &View<'_>) -> Option<(usize, bool)> {
         .filter(|(_, row)| row.expected_ms.is_none_or(|ms| ms <= view.longest_ms))
         .filter_map(|(index, row)| Some((index, gain(row)?)));
     let (row, _) = scored.max_by(|a, b| a.1.total_cmp(&b.1).then(b.0.cmp(&a.0)))?;
-    Some((row, is_clearly_faster(&view.rows[row], leader)))
+    let arm = &view.rows[row];
+    let changed = arm.estimate.is_some_and(|estimate| estimate.former_ms.is_some());
+    let is = if is_clearly_faster(arm, leader) {
+        Standout::ClearlyFaster
+    } else if changed && may_have_recovered(view, arm) {
+        Standout::OnceFaster
+    } else {
+        Standout::Possible
+    };
+    Some(Promising { row, is })
 }
 
 /// Whether an arm is faster by more than chance and no less reliable: what keeps it from leading is only how few its
