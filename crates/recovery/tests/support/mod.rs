@@ -10,26 +10,26 @@ use vocab::{BrowserName, WorkerId};
 
 /// Real time is read once, to have something to count from.
 #[allow(clippy::disallowed_methods, reason = "a test needs one real instant to count from")]
-pub fn start() -> Instant {
+pub(crate) fn start() -> Instant {
     Instant::now()
 }
 
-pub const fn ms(ms: u64) -> Duration {
+pub(crate) const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
-pub const fn secs(s: u64) -> Duration {
+pub(crate) const fn secs(s: u64) -> Duration {
     Duration::from_secs(s)
 }
 
-pub fn firefox() -> Subject {
+pub(crate) fn firefox() -> Subject {
     Subject { worker: WorkerId(1), browser: Some(BrowserName::Firefox) }
 }
 
-pub fn fault() -> impl Strategy<Value = Fault> {
+pub(crate) fn fault() -> impl Strategy<Value = Fault> {
     proptest::sample::select(Fault::ALL)
 }
 
-pub fn rungs() -> impl Strategy<Value = RungSet> {
+pub(crate) fn rungs() -> impl Strategy<Value = RungSet> {
     proptest::sample::subsequence(Rung::ALL.to_vec(), 0..=5).prop_map(|rungs| rungs.into_iter().collect())
 }
