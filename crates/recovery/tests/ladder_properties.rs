@@ -125,7 +125,7 @@ fn run(fault: Fault, turns: &[Turn], deadline: u64, seed: u64, now: Instant) -> 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1_000))]
+    #![proptest_config(ProptestConfig::with_cases(4_000))]
 
     #[test]
     fn it_always_ends_in_time_and_the_same_seed_decides_the_same(

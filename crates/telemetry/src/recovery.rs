@@ -18,6 +18,8 @@ causes! {
         TimedOut = "timed_out",
         /// This worker does not have such a rung at all.
         Unavailable = "unavailable",
+        /// It was dropped, because a fresh diagnosis showed that it could not help.
+        Overtaken = "overtaken",
     }
 }
 

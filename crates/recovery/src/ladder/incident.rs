@@ -124,6 +124,12 @@ impl Incident {
         *self.tries.get(rung)
     }
 
+    /// Whether this rung is being tried, as far as was reported.
+    #[must_use]
+    pub fn is_trying(&self, rung: Rung) -> bool {
+        matches!(self.phase, Phase::Trying(trying) if trying.rung == rung)
+    }
+
     /// What to do next.
     ///
     /// While an attempt is going on, it is given again; once its time is over without a report, it counts as timed out.

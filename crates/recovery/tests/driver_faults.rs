@@ -1,0 +1,232 @@
+//! Every kind of answer on every method of the seam, with callers that wait and callers that go: each recovery ends once
+//! and in time, and nothing of it is left.
+
+mod support {
+    pub(crate) mod fake;
+}
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
+use std::time::Duration;
+
+use recovery::{
+    Fault, RecoveryError, RecoverySettings, ResourcePoolErrorRecovery, Reviver, Rung, RungSet, Seen, Signs,
+    Subject,
+};
+use support::fake::{Act, Fake};
+use telemetry::Telemetry;
+use tokio::time::{Instant, sleep, timeout};
+use vocab::{BrowserName, WorkerId};
+
+const ACTS: [Act; 5] =
+    [Act::Ok, Act::Err, Act::Slow(Duration::from_millis(700)), Act::Never, Act::Unavailable];
+
+fn subject(worker: u64) -> Subject {
+    Subject { worker: WorkerId(worker), browser: Some(BrowserName::Chromium) }
+}
+
+fn entry(telemetry: &Telemetry) -> ResourcePoolErrorRecovery {
+    ResourcePoolErrorRecovery::new(RecoverySettings::default(), telemetry.clone()).expect("they work")
+}
+
+fn sum(telemetry: &Telemetry, prefix: &str) -> u64 {
+    let counters = telemetry.snapshot().counters;
+    counters.iter().filter(|(name, _)| name.starts_with(prefix)).map(|(_, count)| count).sum()
+}
+
+#[track_caller]
+fn nothing_left(entry: &ResourcePoolErrorRecovery, fake: &Fake, telemetry: &Telemetry, what: &str) {
+    let stats = entry.stats();
+    assert_eq!((stats.going, stats.restarting, stats.waiting), (0, 0, 0), "{what}");
+    assert_eq!(fake.inside.load(SeqCst), 0, "{what}: a call is still going on");
+    let (started, ended) = (sum(telemetry, "recoveries_started."), sum(telemetry, "recoveries_ended."));
+    assert_eq!(started, ended, "{what}: each recovery ends once");
+}
+
+async fn case(acts: (Act, Act, Act), fault: Fault) {
+    let what = format!("{acts:?} {fault}");
+    let telemetry = Telemetry::new();
+    let entry = entry(&telemetry);
+    let fake = Fake::new(acts.0, acts.1, acts.2);
+    let began = Instant::now();
+    let result = entry.recover(subject(1), fault, &fake).await;
+    let took = began.elapsed();
+    assert!(took <= Duration::from_secs(120), "{what}: {took:?}");
+    let works = |act| matches!(act, Act::Ok | Act::Slow(_));
+    match result {
+        Ok(recovered) => assert!(works(acts.0) && works(acts.1) && recovered.took <= took, "{what}"),
+        Err(RecoveryError::GaveUp { last, .. }) => {
+            assert!(!(works(acts.0) && works(acts.1)), "{what}");
+            assert!(last.is_some(), "{what}: the last cause is known");
+        }
+        Err(error) => panic!("{what}: {error}"),
+    }
+    nothing_left(&entry, &fake, &telemetry, &what);
+    assert_eq!(sum(&telemetry, "rungs_tried."), fake.tried.lock().len() as u64, "{what}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn callers_that_wait() {
+    for attempt in ACTS {
+        for proof in ACTS {
+            for look in ACTS {
+                for fault in [Fault::SocketLost, Fault::ProcessDead, Fault::PageHung] {
+                    case((attempt, proof, look), fault).await;
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn callers_that_go() {
+    for ms in [0, 1, 650, 1_350, 2_500, 5_500, 40_000] {
+        for attempt in ACTS {
+            for proof in ACTS {
+                for look in ACTS {
+                    gone(attempt, proof, look, Duration::from_millis(ms)).await;
+                }
+            }
+        }
+    }
+}
+
+async fn gone(attempt: Act, proof: Act, look: Act, after: Duration) {
+    let what = format!("{attempt:?} {proof:?} {look:?} {after:?}");
+    let telemetry = Telemetry::new();
+    let entry = entry(&telemetry);
+    let fake = Fake::new(attempt, proof, look);
+    let _ = timeout(after, entry.recover(subject(1), Fault::SocketLost, &fake)).await;
+    nothing_left(&entry, &fake, &telemetry, &what);
+    // The same worker can be recovered at once.
+    let well = Fake::new(Act::Ok, Act::Ok, Act::Ok);
+    let again = entry.recover(subject(1), Fault::SocketLost, &well).await;
+    assert!(again.is_ok(), "{what}: {again:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_mildest_rung_that_can_help_is_used() {
+    let telemetry = Telemetry::new();
+    let entry = entry(&telemetry);
+    let fake = Fake::new(Act::Ok, Act::Ok, Act::Ok);
+    let recovered = entry.recover(subject(1), Fault::SocketLost, &fake).await.expect("it works");
+    assert_eq!((recovered.rung, recovered.attempts), (Rung::Reconnect, 1));
+    let recovered = entry.recover(subject(1), Fault::ProcessDead, &fake).await.expect("it works");
+    assert_eq!(recovered.rung, Rung::Restart);
+    let counters = telemetry.snapshot().counters;
+    assert_eq!(counters["rungs_tried.reconnect.worked"], 1);
+    assert_eq!(counters["recoveries_ended.recovered"], 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn signs_after_a_failure_jump_up() {
+    let entry = entry(&Telemetry::new());
+    let fake = Fake::new(Act::Err, Act::Ok, Act::Ok);
+    let mut signs = Signs::default();
+    signs.process = Seen::Down;
+    *fake.signs.lock() = signs;
+    let error = entry.recover(subject(1), Fault::SocketLost, &fake).await.expect_err("nothing works");
+    assert!(matches!(error, RecoveryError::GaveUp { fault: Fault::ProcessDead, .. }), "{error:?}");
+    let tried = fake.tried.lock().clone();
+    assert_eq!(tried[..2], [Rung::Reconnect, Rung::Restart], "{tried:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn news_from_outside_overtake_an_attempt() {
+    let telemetry = Telemetry::new();
+    let entry = entry(&telemetry);
+    let fake = Arc::new(Fake::new(Act::Slow(Duration::from_secs(4)), Act::Ok, Act::Ok));
+    let task = tokio::spawn({
+        let (entry, fake) = (entry.clone(), Arc::clone(&fake));
+        async move { entry.recover(subject(1), Fault::SocketLost, &*fake).await }
+    });
+    sleep(Duration::from_secs(1)).await;
+    let busy = entry.recover(subject(1), Fault::ProcessDead, &*fake).await;
+    assert!(matches!(busy, Err(RecoveryError::GoingOn { worker: WorkerId(1) })), "{busy:?}");
+    let recovered = task.await.expect("it does not panic").expect("it works");
+    assert_eq!((recovered.rung, recovered.fault), (Rung::Restart, Fault::ProcessDead));
+    assert_eq!(*fake.tried.lock(), [Rung::Reconnect, Rung::Restart]);
+    assert_eq!(telemetry.snapshot().counters["rungs_tried.reconnect.overtaken"], 1);
+    // A fault that the running rung can help leaves it alone.
+    let task = tokio::spawn({
+        let (entry, fake) = (entry.clone(), Arc::clone(&fake));
+        async move { entry.recover(subject(1), Fault::PageCrashed, &*fake).await }
+    });
+    sleep(Duration::from_secs(1)).await;
+    assert!(entry.tell(WorkerId(1), Fault::OutOfMemory));
+    assert_eq!(task.await.expect("it does not panic").expect("it works").attempts, 1);
+    assert!(!entry.tell(WorkerId(1), Fault::OutOfMemory), "nothing is going on");
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_that_die_at_once_are_restarted_two_at_a_time() {
+    let telemetry = Telemetry::new();
+    let mut settings = RecoverySettings::default();
+    settings.ladder.gate_patience = Duration::from_secs(60);
+    let entry = ResourcePoolErrorRecovery::new(settings, telemetry.clone()).expect("they work");
+    let fakes: Vec<_> = (0..20)
+        .scan(None, |first: &mut Option<Arc<Fake>>, _| {
+            let mut fake = Fake::new(Act::Slow(Duration::from_secs(3)), Act::Ok, Act::Ok);
+            if let Some(first) = first {
+                fake.restarting = Arc::clone(&first.restarting);
+                fake.most_restarting = Arc::clone(&first.most_restarting);
+            }
+            let fake = Arc::new(fake);
+            first.get_or_insert_with(|| Arc::clone(&fake));
+            Some(fake)
+        })
+        .collect();
+    let tasks: Vec<_> = fakes
+        .iter()
+        .enumerate()
+        .map(|(n, fake)| {
+            let (entry, fake) = (entry.clone(), Arc::clone(fake));
+            tokio::spawn(async move { entry.recover(subject(n as u64), Fault::ProcessDead, &*fake).await })
+        })
+        .collect();
+    // Some of them go away while they wait or are being restarted; their places are free at once.
+    sleep(Duration::from_secs(1)).await;
+    tasks[0].abort();
+    tasks[5].abort();
+    let mut order = Vec::new();
+    for (n, task) in tasks.into_iter().enumerate() {
+        match task.await {
+            Ok(result) => order.push(result.expect("it works").took),
+            Err(error) => assert!(error.is_cancelled() && (n == 0 || n == 5)),
+        }
+    }
+    assert!(order.is_sorted(), "first come, first served: {order:?}");
+    assert_eq!(fakes[0].most_restarting.load(SeqCst), 2);
+    assert_eq!(entry.stats().restarting, 0);
+    assert!(order.last().is_some_and(|took| *took <= Duration::from_secs(31)), "{order:?}");
+    assert_eq!(telemetry.snapshot().counters["recoveries_ended.recovered"], 18);
+}
+
+#[tokio::test(start_paused = true)]
+async fn closing_ends_what_goes_on_and_refuses_more() {
+    let telemetry = Telemetry::new();
+    let entry = entry(&telemetry);
+    let fake = Arc::new(Fake::new(Act::Never, Act::Ok, Act::Ok));
+    let task = tokio::spawn({
+        let (entry, fake) = (entry.clone(), Arc::clone(&fake));
+        async move { entry.recover(subject(1), Fault::ProcessDead, &*fake).await }
+    });
+    sleep(Duration::from_secs(1)).await;
+    entry.close();
+    assert_eq!(task.await.expect("it does not panic"), Err(RecoveryError::Closed));
+    assert_eq!(entry.recover(subject(2), Fault::Slow, &*fake).await, Err(RecoveryError::Closed));
+    nothing_left(&entry, &fake, &telemetry, "closed");
+    assert_eq!(telemetry.snapshot().counters["recoveries_ended.closed"], 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_help_is_given_up_at_once() {
+    let entry = entry(&Telemetry::new());
+    let mut fake = Fake::new(Act::Ok, Act::Ok, Act::Ok);
+    fake.offers = RungSet::NONE.with(Rung::Ping);
+    assert_eq!(fake.offers(), fake.offers);
+    let error = entry.recover(subject(1), Fault::ProcessDead, &fake).await.expect_err("nothing can help");
+    let text = error.to_string();
+    assert_eq!(text, "process_dead was given up after 0ns: no rung that is offered could help");
+    assert!(fake.tried.lock().is_empty());
+}
