@@ -156,6 +156,7 @@ fn calls_from_before_say_nothing_about_after() {
     assert_eq!(breaker.record(now, old, FAILED), None);
     assert_eq!(breaker.record(now, old, WORKED), None);
     assert_eq!(breaker.state(), BreakerState::HalfOpen);
+    let now = now + secs(60);
     (0..3).for_each(|_| _ = call(&mut breaker, now, WORKED));
     assert_eq!(breaker.state(), BreakerState::Closed);
     assert_eq!(breaker.record(now, old, FAILED), None);

@@ -10,8 +10,8 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use recovery::{
-    Fault, RecoveryError, RecoverySettings, ResourcePoolErrorRecovery, Reviver, Rung, RungSet, Seen, Signs,
-    Subject,
+    Fault, MemoryReading, PressureLevel, RecoveryError, RecoverySettings, ResourcePoolErrorRecovery, Reviver,
+    Rung, RungSet, Seen, Signs, Subject, Use,
 };
 use support::fake::{Act, Fake};
 use telemetry::Telemetry;
@@ -200,6 +200,30 @@ async fn many_that_die_at_once_are_restarted_two_at_a_time() {
     assert_eq!(entry.stats().restarting, 0);
     assert!(order.last().is_some_and(|took| *took <= Duration::from_secs(31)), "{order:?}");
     assert_eq!(telemetry.snapshot().counters["recoveries_ended.recovered"], 18);
+}
+
+/// Under memory pressure, browsers are restarted one after the other; telemetry tells of the pressure once.
+#[tokio::test(start_paused = true)]
+async fn under_pressure_one_is_restarted_at_a_time() {
+    let telemetry = Telemetry::new();
+    let mut settings = RecoverySettings::default();
+    settings.ladder.gate_patience = Duration::from_secs(60);
+    let entry = ResourcePoolErrorRecovery::new(settings, telemetry.clone()).expect("they work");
+    let mut reading = MemoryReading::default();
+    reading.cgroup = Some(Use { used: 90, limit: 100 });
+    assert_eq!(entry.memory(&reading), PressureLevel::High);
+    assert_eq!(entry.memory(&reading), PressureLevel::High);
+    assert_eq!(telemetry.snapshot().counters["pressure_changed.high"], 1);
+    let fake = Fake::new(Act::Slow(Duration::from_secs(3)), Act::Ok, Act::Ok);
+    let all = (0..4).map(|n| entry.recover(subject(n), Fault::ProcessDead, &fake));
+    let (first, second, third, fourth) = {
+        let mut all = all;
+        let mut next = || all.next().expect("there are four");
+        tokio::join!(next(), next(), next(), next())
+    };
+    let took = [first, second, third, fourth].map(|result| result.expect("it works").took.as_secs());
+    assert_eq!(took, [3, 6, 9, 12]);
+    assert_eq!(fake.most_restarting.load(SeqCst), 1);
 }
 
 #[tokio::test(start_paused = true)]
