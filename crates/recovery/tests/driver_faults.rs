@@ -227,6 +227,39 @@ async fn under_pressure_one_is_restarted_at_a_time() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_permit_that_is_given_up_is_used_at_once() {
+    let mut settings = RecoverySettings::default();
+    settings.gate.at_once = 1;
+    // So long that only being woken is in time.
+    settings.gate.place = Duration::from_secs(60);
+    settings.ladder.gate_patience = Duration::from_secs(60);
+    let entry = ResourcePoolErrorRecovery::new(settings, Telemetry::new()).expect("they work");
+    let (stuck, well) = (Fake::new(Act::Never, Act::Ok, Act::Ok), Fake::new(Act::Ok, Act::Ok, Act::Ok));
+    let gone = timeout(Duration::from_secs(1), entry.recover(subject(1), Fault::ProcessDead, &stuck));
+    let (gone, waited) = tokio::join!(gone, entry.recover(subject(2), Fault::ProcessDead, &well));
+    assert!(gone.is_err());
+    let took = waited.expect("it works").took;
+    assert!(took < Duration::from_millis(1_010), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn repetitions_are_paid_for_by_all_recoveries_together() {
+    let mut settings = RecoverySettings::default();
+    (settings.budget.burst, settings.budget.per_second) = (1.0, 0.0);
+    let entry = ResourcePoolErrorRecovery::new(settings, Telemetry::new()).expect("they work");
+    let fake = Fake::new(Act::Err, Act::Ok, Act::Ok);
+    let mut tries = Vec::new();
+    for worker in 0..3 {
+        // Five requests pay for one repetition.
+        (0..5 * (worker / 2)).for_each(|_| entry.request_came());
+        fake.tried.lock().clear();
+        entry.recover(subject(worker), Fault::ProcessDead, &fake).await.expect_err("nothing works");
+        tries.push(fake.tried.lock().len());
+    }
+    assert_eq!(tries, [3, 2, 3], "restart and switch, and a repetition where there is a token");
+}
+
+#[tokio::test(start_paused = true)]
 async fn closing_ends_what_goes_on_and_refuses_more() {
     let telemetry = Telemetry::new();
     let entry = entry(&telemetry);

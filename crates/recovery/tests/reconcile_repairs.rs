@@ -122,6 +122,20 @@ fn a_worker_without_a_socket_goes_with_its_process() {
 }
 
 #[test]
+fn what_belongs_to_a_ghost_goes_with_it_however_young_it_is() {
+    let kind = RepairKind::UnreachableWorker;
+    let expected =
+        [Repair::RemoveWorker { worker: WorkerId(0), kind }, Repair::KillProcess { process: process(0) }];
+    check(
+        |w, now| {
+            w.sockets.remove(&SocketId(0));
+            w.processes.insert(process(0), now);
+        },
+        &expected,
+    );
+}
+
+#[test]
 fn a_socket_that_nobody_knows_is_closed() {
     let stray = |worker, since| SocketRow { worker, since };
     let closed = |worker| [Repair::CloseSocket { socket: SocketId(7), worker }];
