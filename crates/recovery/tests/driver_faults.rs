@@ -10,10 +10,10 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use recovery::{
-    Fault, MemoryReading, PressureLevel, RecoveryError, RecoverySettings, ResourcePoolErrorRecovery, Reviver,
-    Rung, RungSet, Seen, Signs, Subject, Use,
+    AttemptError, Fault, MemoryReading, PressureLevel, RecoveryError, RecoverySettings,
+    ResourcePoolErrorRecovery, Reviver, Rung, RungSet, Seen, Signs, Subject, Use,
 };
-use support::fake::{Act, Fake};
+use support::fake::{Act, Fake, Scripted};
 use telemetry::Telemetry;
 use tokio::time::{Instant, sleep, timeout};
 use vocab::{BrowserName, WorkerId};
@@ -154,8 +154,41 @@ async fn news_from_outside_overtake_an_attempt() {
     });
     sleep(Duration::from_secs(1)).await;
     assert!(entry.tell(WorkerId(1), Fault::OutOfMemory));
-    assert_eq!(task.await.expect("it does not panic").expect("it works").attempts, 1);
+    let recovered = task.await.expect("it does not panic").expect("it works");
+    assert_eq!(
+        (recovered.attempts, recovered.fault),
+        (1, Fault::PageCrashed),
+        "a milder fault changes nothing"
+    );
+    assert_eq!(recovered.unheard, None);
     assert!(!entry.tell(WorkerId(1), Fault::OutOfMemory), "nothing is going on");
+}
+
+/// What comes in the moment of success is not lost: the proof of this one tells it itself.
+#[tokio::test(start_paused = true)]
+async fn news_at_the_last_moment_are_handed_on() {
+    struct Late(ResourcePoolErrorRecovery);
+    impl Reviver for Late {
+        type Error = Scripted;
+        fn offers(&self) -> RungSet {
+            RungSet::ALL
+        }
+        async fn signs(&self) -> Signs {
+            Signs::default()
+        }
+        async fn attempt(&self, _: Rung, _: Instant) -> Result<(), AttemptError<Scripted>> {
+            Ok(())
+        }
+        async fn proved(&self, _: Rung, _: Instant) -> Result<(), Scripted> {
+            assert!(self.0.tell(WorkerId(1), Fault::ProcessDead));
+            Ok(())
+        }
+    }
+    let entry = entry(&Telemetry::new());
+    let recovered =
+        entry.recover(subject(1), Fault::SocketLost, &Late(entry.clone())).await.expect("it works");
+    assert_eq!((recovered.rung, recovered.unheard), (Rung::Reconnect, Some(Fault::ProcessDead)));
+    assert!(!entry.tell(WorkerId(1), Fault::Slow), "it is over");
 }
 
 #[tokio::test(start_paused = true)]

@@ -32,6 +32,7 @@ pub(super) struct Going {
     pub(super) rung: Option<Rung>,
     began: Instant,
     told: bool,
+    left: bool,
 }
 
 impl Going {
@@ -46,7 +47,18 @@ impl Going {
     ) -> Self {
         let Subject { worker, browser } = subject;
         shared.telemetry.emit(began.into_std(), Event::RecoveryStarted { worker, browser, fault });
-        Self { shared, subject, ticket, mailbox, permit: None, fault, rung: None, began, told: false }
+        Self {
+            shared,
+            subject,
+            ticket,
+            mailbox,
+            permit: None,
+            fault,
+            rung: None,
+            began,
+            told: false,
+            left: false,
+        }
     }
 
     pub(super) fn worker(&self) -> WorkerId {
@@ -59,6 +71,16 @@ impl Going {
             self.shared.state.lock().gate.leave(permit);
             self.shared.changed.notify_waiters();
         }
+    }
+
+    /// Gives its place among the recoveries up, and answers with what it was told and has not looked at. Both happen in
+    /// one moment, so that nothing can be told to a recovery that does not listen any more.
+    pub(super) fn leave(&mut self) -> Option<Fault> {
+        let mut state = self.shared.state.lock();
+        if !std::mem::replace(&mut self.left, true) {
+            state.going.remove(&self.subject.worker);
+        }
+        self.mailbox.fault.lock().take()
     }
 
     /// Tells how it ended, once.
@@ -85,7 +107,10 @@ impl Drop for Going {
                 state.gate.leave(permit);
             }
             state.gate.give_up(self.ticket);
-            state.going.remove(&self.subject.worker);
+            // Another recovery of the same worker may have begun since this one left.
+            if !self.left {
+                state.going.remove(&self.subject.worker);
+            }
         }
         self.shared.changed.notify_waiters();
         self.tell(Instant::now(), RecoveryEnd::Abandoned);

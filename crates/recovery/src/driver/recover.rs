@@ -65,6 +65,9 @@ pub struct Recovered {
     pub attempts: u32,
     /// How long it took, from the call to the proof.
     pub took: Duration,
+    /// What it was [told](ResourcePoolErrorRecovery::tell) at the last moment, when it could not act on it any more: a
+    /// reason to look again, and perhaps to call again.
+    pub unheard: Option<Fault>,
 }
 
 /// What is going on.
@@ -142,8 +145,9 @@ impl ResourcePoolErrorRecovery {
         result
     }
 
-    /// Tells a recovery that is going on what else is wrong, for example that the process has ended meanwhile. Answers
-    /// whether there is such a recovery.
+    /// Tells a recovery that is going on what else is wrong, for example that the process has ended meanwhile. What is
+    /// milder than what it knows already changes nothing, because that is mostly a consequence: the sockets of a dead
+    /// process close too. Answers whether there is such a recovery.
     pub fn tell(&self, worker: WorkerId, fault: Fault) -> bool {
         let state = self.shared.state.lock();
         let Some(mailbox) = state.going.get(&worker) else { return false };
@@ -268,7 +272,8 @@ impl ResourcePoolErrorRecovery {
                 Step::Recovered => {
                     let took = Instant::now().saturating_duration_since(began);
                     let rung = incident.last_rung().unwrap_or(Rung::Ping);
-                    return Ok(Recovered { fault: incident.fault(), rung, attempts, took });
+                    let unheard = going.leave();
+                    return Ok(Recovered { fault: incident.fault(), rung, attempts, took, unheard });
                 }
                 Step::GiveUp { cause } => {
                     let after = Instant::now().saturating_duration_since(began);
@@ -375,9 +380,11 @@ impl ResourcePoolErrorRecovery {
     }
 }
 
-/// Takes a diagnosis that came from outside.
+/// Takes a diagnosis that came from outside, if it is a more severe one.
 fn take_mail(incident: &mut Incident, going: &mut Going) {
     let Some(fault) = going.mailbox.fault.lock().take() else { return };
-    incident.rediagnose(fault);
-    going.fault = fault;
+    if fault < incident.fault() {
+        incident.rediagnose(fault);
+        going.fault = fault;
+    }
 }
