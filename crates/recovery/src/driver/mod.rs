@@ -1,6 +1,7 @@
 //! The thin shell that carries the decisions out under tokio's time.
 
 mod attempt;
+mod climb;
 mod error;
 mod guard;
 mod recover;

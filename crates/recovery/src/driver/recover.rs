@@ -5,23 +5,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use telemetry::{Event, RecoveryEnd, RungOutcome, Telemetry};
+use telemetry::{RecoveryEnd, Telemetry};
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use vocab::{Fault, PressureLevel, Rung, WorkerId};
 
-use super::attempt::{attempt, outcome};
-use super::error::{AttemptFailure, RecoveryError};
+use super::error::RecoveryError;
 use super::guard::{Going, Mailbox};
 use super::reviver::Reviver;
 use super::settings::RecoverySettings;
 use crate::config::ConfigError;
-use crate::diagnosis::diagnose;
-use crate::ladder::{Conditions, GiveUpCause, Incident, RestartRoom, RungRecord, Step, Subject};
+use crate::ladder::{GiveUpCause, RungRecord, Subject};
 use crate::memory::{MemoryReading, Pressure};
-use crate::pace::{Entry, RetryBudget, StormGate, Ticket};
-use crate::rungs::RungSet;
+use crate::pace::{RetryBudget, StormGate, Ticket};
 
 /// Revives what is in trouble: the entry of this layer.
 ///
@@ -35,7 +32,7 @@ pub struct ResourcePoolErrorRecovery {
 
 #[derive(Debug)]
 pub(super) struct Shared {
-    settings: RecoverySettings,
+    pub(super) settings: RecoverySettings,
     pub(super) telemetry: Telemetry,
     pub(super) state: Mutex<State>,
     /// Rings when somebody who waits for a restart may have his turn.
@@ -45,9 +42,9 @@ pub(super) struct Shared {
 
 #[derive(Debug)]
 pub(super) struct State {
-    record: RungRecord,
-    budget: RetryBudget,
-    pressure: Pressure,
+    pub(super) record: RungRecord,
+    pub(super) budget: RetryBudget,
+    pub(super) pressure: Pressure,
     pub(super) gate: StormGate,
     pub(super) going: HashMap<WorkerId, Arc<Mailbox>>,
     tickets: u64,
@@ -130,7 +127,7 @@ impl ResourcePoolErrorRecovery {
         let result = tokio::select! {
             biased;
             () = stop.cancelled() => Err(RecoveryError::Closed),
-            result = self.climb(&mut going, fault, began, reviver) => result,
+            result = self.shared.climb(&mut going, fault, began, reviver) => result,
         };
         let end = match &result {
             Ok(_) => RecoveryEnd::Recovered,
@@ -231,160 +228,5 @@ impl ResourcePoolErrorRecovery {
         state.going.insert(subject.worker, Arc::clone(&mailbox));
         drop(state);
         Ok(Going::new(Arc::clone(&self.shared), subject, fault, ticket, mailbox, now))
-    }
-
-    /// Goes up the ladder.
-    async fn climb<R: Reviver>(
-        &self,
-        going: &mut Going,
-        fault: Fault,
-        began: Instant,
-        reviver: &R,
-    ) -> Result<Recovered, RecoveryError<R::Error>> {
-        // Each recovery draws its own waits, also of the same worker.
-        let mut config = self.shared.settings.ladder.clone();
-        config.seed = config.seed.wrapping_add(going.ticket.0);
-        let Ok(mut incident) = Incident::new(going.subject, fault, began.into_std(), &config) else {
-            // The settings were checked when the entry was made.
-            return Err(RecoveryError::Closed);
-        };
-        let (mut attempts, mut last) = (0, None);
-        loop {
-            // Asked for outside of the lock, because it is somebody else's code.
-            let offered = reviver.offers();
-            let now = Instant::now();
-            let bell = self.shared.changed.notified();
-            match self.decide(now, &mut incident, going, offered) {
-                Step::Attempt { rung, not_before, until, .. } => {
-                    attempts += 1;
-                    let times = (Instant::from_std(not_before), Instant::from_std(until));
-                    last = self.carry_out(&mut incident, going, reviver, rung, times).await.or(last);
-                }
-                Step::Wait { until, .. } => {
-                    let mailbox = Arc::clone(&going.mailbox);
-                    tokio::select! {
-                        () = sleep_until(Instant::from_std(until)) => {}
-                        () = bell => {}
-                        () = mailbox.came.notified() => {}
-                    }
-                    take_mail(&mut incident, going);
-                }
-                Step::Recovered => {
-                    let took = Instant::now().saturating_duration_since(began);
-                    let rung = incident.last_rung().unwrap_or(Rung::Ping);
-                    let unheard = going.leave();
-                    return Ok(Recovered { fault: incident.fault(), rung, attempts, took, unheard });
-                }
-                Step::GiveUp { cause } => {
-                    let after = Instant::now().saturating_duration_since(began);
-                    return Err(RecoveryError::GaveUp { fault: incident.fault(), cause, after, last });
-                }
-            }
-        }
-    }
-
-    /// Takes one decision, and in the same moment what it needs: a permit, a place in the line, a token.
-    fn decide(&self, now: Instant, incident: &mut Incident, going: &mut Going, offered: RungSet) -> Step {
-        let now = now.into_std();
-        let place = self.shared.settings.gate.place;
-        let mut guard = self.shared.state.lock();
-        let state = &mut *guard;
-        let level = state.pressure.level();
-        let restart = if state.gate.would_admit(now, going.ticket, level) {
-            RestartRoom::Free
-        } else {
-            RestartRoom::Full { ask_again: now + place / 2 }
-        };
-        let repeat = state.budget.affords(now);
-        let conditions = Conditions { offered, level, restart, repeat, record: &state.record };
-        let step = incident.next(now, &conditions);
-        match step {
-            Step::Attempt { rung, attempt, until, .. } => {
-                if rung == Rung::Restart {
-                    let hold = until.saturating_duration_since(now);
-                    if let Entry::Admitted { permit, .. } = state.gate.enter(now, going.ticket, level, hold) {
-                        going.permit = Some(permit);
-                    }
-                } else {
-                    state.gate.give_up(going.ticket);
-                }
-                if attempt > 1 {
-                    state.budget.withdraw(now);
-                }
-                going.rung = Some(rung);
-            }
-            Step::Wait { .. } => {
-                state.gate.enter(now, going.ticket, level, place);
-            }
-            Step::Recovered | Step::GiveUp { .. } => {}
-        }
-        step
-    }
-
-    /// Carries one attempt out and reports it. Answers with its failure, if it is one.
-    async fn carry_out<R: Reviver>(
-        &self,
-        incident: &mut Incident,
-        going: &mut Going,
-        reviver: &R,
-        rung: Rung,
-        (not_before, until): (Instant, Instant),
-    ) -> Option<AttemptFailure<R::Error>> {
-        let fault = incident.fault();
-        let mailbox = Arc::clone(&going.mailbox);
-        let result = {
-            let attempt = attempt(reviver, rung, not_before, until);
-            tokio::pin!(attempt);
-            loop {
-                tokio::select! {
-                    biased;
-                    result = &mut attempt => break Some(result),
-                    () = mailbox.came.notified() => {
-                        take_mail(incident, going);
-                        if !incident.is_trying(rung) {
-                            break None;
-                        }
-                    }
-                }
-            }
-        };
-        going.release();
-        let now = Instant::now();
-        let told = result.as_ref().map_or(RungOutcome::Overtaken, |result| outcome(result).for_telemetry());
-        self.shared.telemetry.emit(
-            now.into_std(),
-            Event::RungTried {
-                worker: going.worker(),
-                fault,
-                rung,
-                outcome: told,
-                took_ms: now.saturating_duration_since(not_before).as_secs_f64() * 1e3,
-            },
-        );
-        let result = result?;
-        if let Some(lesson) = incident.report(now.into_std(), rung, outcome(&result)) {
-            self.shared.state.lock().record.learn(now.into_std(), &lesson);
-        }
-        let failure = result.err()?;
-        tracing::debug!(worker = %going.worker(), %fault, %rung, error = %failure, "a rung did not help");
-        // It may be something worse by now; whoever cannot say so in time leaves the diagnosis as it is.
-        let limit = (now + self.shared.settings.signs_limit).min(Instant::from_std(incident.deadline()));
-        if let Ok(signs) = timeout_at(limit, reviver.signs()).await
-            && let Some(fault) = diagnose(&signs, &self.shared.settings.diagnosis)
-        {
-            incident.rediagnose(fault);
-            going.fault = fault;
-        }
-        take_mail(incident, going);
-        Some(failure)
-    }
-}
-
-/// Takes a diagnosis that came from outside, if it is a more severe one.
-fn take_mail(incident: &mut Incident, going: &mut Going) {
-    let Some(fault) = going.mailbox.fault.lock().take() else { return };
-    if fault < incident.fault() {
-        incident.rediagnose(fault);
-        going.fault = fault;
     }
 }
