@@ -3,10 +3,17 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use crate::{Event, EvictCause, LeaveCause, Outcome, RejectReason, RetryCause, StallCause};
+use vocab::{Fault, PressureLevel, Rung};
+
+use crate::{
+    BreakerCause, Event, EvictCause, LeaveCause, Outcome, RecoveryEnd, RecycleCause, RejectReason,
+    RepairKind, RetryCause, RungOutcome, StallCause,
+};
 
 /// How many causes the largest cause enum may have.
-const CAUSES: usize = 8;
+const CAUSES: usize = 10;
+/// How many rungs there are.
+const RUNGS: usize = Rung::ALL.len();
 
 /// The counters behind a handle.
 #[derive(Debug, Default)]
@@ -25,6 +32,13 @@ pub(crate) struct Counters {
     orphans: AtomicU64,
     history_stalled: [AtomicU64; CAUSES],
     history_resumed: AtomicU64,
+    recoveries_started: [AtomicU64; CAUSES],
+    rungs_tried: [[AtomicU64; CAUSES]; RUNGS],
+    recoveries_ended: [AtomicU64; CAUSES],
+    breakers_moved: [AtomicU64; CAUSES],
+    pressure_changed: [AtomicU64; CAUSES],
+    recycles_due: [AtomicU64; CAUSES],
+    repaired: [AtomicU64; CAUSES],
     pub(crate) events_lost: AtomicU64,
     pub(crate) samples_lost: AtomicU64,
 }
@@ -46,6 +60,13 @@ impl Counters {
             Event::Orphan { .. } => &self.orphans,
             Event::HistoryStalled { cause, .. } => &self.history_stalled[*cause as usize],
             Event::HistoryResumed { .. } => &self.history_resumed,
+            Event::RecoveryStarted { fault, .. } => &self.recoveries_started[*fault as usize],
+            Event::RungTried { rung, outcome, .. } => &self.rungs_tried[*rung as usize][*outcome as usize],
+            Event::RecoveryEnded { end, .. } => &self.recoveries_ended[*end as usize],
+            Event::BreakerMoved { cause, .. } => &self.breakers_moved[*cause as usize],
+            Event::PressureChanged { to, .. } => &self.pressure_changed[*to as usize],
+            Event::RecycleDue { cause, .. } => &self.recycles_due[*cause as usize],
+            Event::Repaired { kind, .. } => &self.repaired[*kind as usize],
         };
         counter.fetch_add(1, Relaxed);
     }
@@ -77,6 +98,16 @@ impl Counters {
         many("requests_retried", &mut RetryCause::ALL.iter().map(|c| c.as_str()), &self.requests_retried);
         many("requests_finished", &mut Outcome::ALL.iter().map(|c| c.as_str()), &self.requests_finished);
         many("history_stalled", &mut StallCause::ALL.iter().map(|c| c.as_str()), &self.history_stalled);
+        many("recoveries_started", &mut Fault::ALL.iter().map(|c| c.as_str()), &self.recoveries_started);
+        for (rung, counters) in Rung::ALL.iter().zip(&self.rungs_tried) {
+            let name = format!("rungs_tried.{rung}");
+            many(&name, &mut RungOutcome::ALL.iter().map(|c| c.as_str()), counters);
+        }
+        many("recoveries_ended", &mut RecoveryEnd::ALL.iter().map(|c| c.as_str()), &self.recoveries_ended);
+        many("breakers_moved", &mut BreakerCause::ALL.iter().map(|c| c.as_str()), &self.breakers_moved);
+        many("pressure_changed", &mut PressureLevel::ALL.iter().map(|c| c.as_str()), &self.pressure_changed);
+        many("recycles_due", &mut RecycleCause::ALL.iter().map(|c| c.as_str()), &self.recycles_due);
+        many("repaired", &mut RepairKind::ALL.iter().map(|c| c.as_str()), &self.repaired);
         all
     }
 }
@@ -89,4 +120,11 @@ const _: () = assert!(
         && RetryCause::ALL.len() <= CAUSES
         && Outcome::ALL.len() <= CAUSES
         && StallCause::ALL.len() <= CAUSES
+        && Fault::ALL.len() <= CAUSES
+        && RungOutcome::ALL.len() <= CAUSES
+        && RecoveryEnd::ALL.len() <= CAUSES
+        && BreakerCause::ALL.len() <= CAUSES
+        && PressureLevel::ALL.len() <= CAUSES
+        && RecycleCause::ALL.len() <= CAUSES
+        && RepairKind::ALL.len() <= CAUSES
 );

@@ -3,7 +3,13 @@
 use std::sync::Arc;
 
 use serde::Serialize;
-use vocab::{Backend, BrowserName, FailureKind, ModelHash, RequestId, SessionId, WorkerId};
+use vocab::{
+    Backend, BrowserName, FailureKind, Fault, ModelHash, PressureLevel, RequestId, Rung, SessionId, WorkerId,
+};
+
+use crate::recovery::{
+    BreakerCause, BreakerState, Guarded, PressureSource, RecoveryEnd, RecycleCause, RepairKind, RungOutcome,
+};
 
 /// Declares an enum of causes: fieldless, each with one name, usable as a counter's label.
 macro_rules! causes {
@@ -33,6 +39,8 @@ macro_rules! causes {
         }
     };
 }
+
+pub(crate) use causes;
 
 causes! {
     /// Why a worker left the pool.
@@ -293,5 +301,74 @@ pub enum Event {
         stalled_ms: f64,
         /// How many observations were lost meanwhile, because too many waited already.
         lost: u64,
+    },
+    /// Something is in trouble, and its recovery began.
+    RecoveryStarted {
+        /// The worker.
+        worker: WorkerId,
+        /// Its browser; `None` where it is something else.
+        browser: Option<BrowserName>,
+        /// What is wrong.
+        fault: Fault,
+    },
+    /// One rung of a recovery was tried.
+    RungTried {
+        /// The worker.
+        worker: WorkerId,
+        /// What was wrong.
+        fault: Fault,
+        /// What was tried.
+        rung: Rung,
+        /// How that ended.
+        outcome: RungOutcome,
+        /// How long it took, with its proof.
+        took_ms: f64,
+    },
+    /// A recovery ended.
+    RecoveryEnded {
+        /// The worker.
+        worker: WorkerId,
+        /// What was wrong at last.
+        fault: Fault,
+        /// How it ended.
+        end: RecoveryEnd,
+        /// The rung that was tried last; `None` where none was.
+        rung: Option<Rung>,
+        /// From its beginning to its end.
+        took_ms: f64,
+    },
+    /// A circuit breaker moved.
+    BreakerMoved {
+        /// What it guards.
+        guarded: Guarded,
+        /// What it was.
+        from: BreakerState,
+        /// What it is.
+        to: BreakerState,
+        /// Why.
+        cause: BreakerCause,
+    },
+    /// Memory became scarcer, or less scarce.
+    PressureChanged {
+        /// How scarce it was.
+        from: PressureLevel,
+        /// How scarce it is.
+        to: PressureLevel,
+        /// The reading that decided.
+        source: PressureSource,
+    },
+    /// A browser that works is to be replaced.
+    RecycleDue {
+        /// The worker.
+        worker: WorkerId,
+        /// Why.
+        cause: RecycleCause,
+    },
+    /// Processes, workers and connections did not fit together, and were made to.
+    Repaired {
+        /// What was repaired.
+        kind: RepairKind,
+        /// The worker concerned, if it is known.
+        worker: Option<WorkerId>,
     },
 }

@@ -23,11 +23,15 @@ mod counters;
 mod event;
 mod handle;
 mod latency;
+mod recovery;
 mod ring;
 mod sink;
 mod snapshot;
 
 pub use event::{Event, EvictCause, LeaveCause, Outcome, Place, RejectReason, RetryCause, StallCause};
 pub use handle::{Builder, Telemetry};
+pub use recovery::{
+    BreakerCause, BreakerState, Guarded, PressureSource, RecoveryEnd, RecycleCause, RepairKind, RungOutcome,
+};
 pub use sink::Sink;
 pub use snapshot::{LatencyKind, LatencySummary, Recorded, Snapshot};

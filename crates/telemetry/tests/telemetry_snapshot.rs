@@ -4,8 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use telemetry::{Event, LatencyKind, LeaveCause, Outcome, Place, RejectReason, Sink, StallCause, Telemetry};
-use vocab::{Backend, BrowserName, ModelHash, RequestId, WorkerId};
+use telemetry::{
+    BreakerCause, BreakerState, Event, Guarded, LatencyKind, LeaveCause, Outcome, Place, PressureSource,
+    RecoveryEnd, RecycleCause, RejectReason, RepairKind, RungOutcome, Sink, StallCause, Telemetry,
+};
+use vocab::{Backend, BrowserName, Fault, ModelHash, PressureLevel, RequestId, Rung, WorkerId};
 
 #[allow(clippy::disallowed_methods, reason = "a test needs one real instant to count from")]
 fn start() -> Instant {
@@ -52,6 +55,42 @@ fn each_cause_has_its_own_counter() {
         "requests_finished.completed",
         1,
     );
+}
+
+#[test]
+fn recovery_is_counted_by_rung_and_by_cause() {
+    let worker = WorkerId(1);
+    let mut events = Vec::new();
+    for &fault in Fault::ALL {
+        events.push(Event::RecoveryStarted { worker, browser: None, fault });
+        for &rung in Rung::ALL {
+            for &outcome in RungOutcome::ALL {
+                events.push(Event::RungTried { worker, fault, rung, outcome, took_ms: 1.0 });
+            }
+        }
+    }
+    let fault = Fault::Slow;
+    events.extend(RecoveryEnd::ALL.iter().map(|&end| Event::RecoveryEnded {
+        worker,
+        fault,
+        end,
+        rung: None,
+        took_ms: 1.0,
+    }));
+    let guarded = Guarded::Worker { worker };
+    let (from, to) = (BreakerState::Closed, BreakerState::Open);
+    events.extend(BreakerCause::ALL.iter().map(|&cause| Event::BreakerMoved { guarded, from, to, cause }));
+    let (from, source) = (PressureLevel::Normal, PressureSource::Cgroup);
+    events.extend(PressureLevel::ALL.iter().map(|&to| Event::PressureChanged { from, to, source }));
+    events.extend(RecycleCause::ALL.iter().map(|&cause| Event::RecycleDue { worker, cause }));
+    events.extend(RepairKind::ALL.iter().map(|&kind| Event::Repaired { kind, worker: None }));
+    check(&events, "recoveries_started.slow", 1);
+    check(&events, "rungs_tried.refresh.unproved", Fault::ALL.len() as u64);
+    check(&events, "recoveries_ended.deadline", 1);
+    check(&events, "breakers_moved.reset", 1);
+    check(&events, "pressure_changed.critical", 1);
+    check(&events, "recycles_due.growth", 1);
+    check(&events, "repaired.stray_socket", 1);
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! The words that every layer of the browser pool shares, as closed types.
 //!
 //! This crate holds names and nothing else: which browsers, backends, devices and model types there are, how a
-//! failure is classified, and the ids that tie one request's events together. It holds no behaviour, no I/O and no
+//! failure is classified, what can be wrong with a worker and what can be tried about it, and the ids that tie one
+//! request's events together. It holds no behaviour, no I/O and no
 //! policy; what a layer *does* with a name belongs to that layer.
 //!
 //! Every enum whose value can arrive from a browser or from another process has an `Unknown(String)` variant, so that
@@ -21,6 +22,7 @@ mod backend;
 mod browser;
 mod device;
 mod failure;
+mod fault;
 mod ids;
 mod model_type;
 mod names;
@@ -30,6 +32,7 @@ pub use backend::Backend;
 pub use browser::BrowserName;
 pub use device::DeviceKind;
 pub use failure::FailureKind;
+pub use fault::{Fault, PressureLevel, Rung};
 pub use ids::{ModelHash, ParseModelHashError, RequestId, SessionId, WorkerId};
 pub use model_type::ModelType;
 pub use names::UnknownName;

@@ -1,6 +1,8 @@
 //! Names survive the round trip through text and JSON, and unknown ones are kept or refused as their enum promises.
 
-use vocab::{Backend, BrowserName, DeviceKind, FailureKind, ModelHash, ModelType};
+use vocab::{
+    Backend, BrowserName, DeviceKind, FailureKind, Fault, ModelHash, ModelType, PressureLevel, Rung,
+};
 
 #[track_caller]
 fn check_closed<T>(all: &[T])
@@ -23,6 +25,9 @@ fn closed_names_round_trip_and_refuse_others() {
     check_closed(BrowserName::ALL);
     check_closed(Backend::ALL);
     check_closed(ModelType::ALL);
+    check_closed(Fault::ALL);
+    check_closed(Rung::ALL);
+    check_closed(PressureLevel::ALL);
 }
 
 #[test]
