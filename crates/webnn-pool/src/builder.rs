@@ -138,7 +138,7 @@ impl AcceleratorBuilder {
             history,
             explore,
         } = self;
-        pool.selection.explore = explore.unwrap_or(pool.selection.explore || history.is_some());
+        pool.selection.explore = explore.unwrap_or_else(|| pool.selection.explore || history.is_some());
         let home = match home {
             Some(home) => home,
             None => Home::locate()?,
