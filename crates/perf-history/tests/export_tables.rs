@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parquet::file::reader::{FileReader as _, SerializedFileReader};
 use parquet::record::Field;
-use perf_history::export::{ExportError, export_csv, export_parquet};
+use perf_history::export::{ExportError, export_csv, export_json_lines, export_parquet};
 use perf_history::store::SqliteStore;
 use perf_history::{Arm, HistoryStore as _, ModelId, Observation, Query, ShapeBucket, Stored};
 use support::{MIDNIGHT, mixed, run};
@@ -166,6 +166,21 @@ fn columns_are_read_back_with_their_types_and_nulls() {
         count += 1;
     }
     assert_eq!(count, all.len());
+}
+
+#[test]
+fn lines_of_json_are_read_back_as_observations() {
+    let (_folder, mut store, all) = filled(&awkward());
+    let mut lines = Vec::new();
+    assert_eq!(export_json_lines(&mut store, &mut lines).expect("it is written"), all.len() as u64);
+    let lines = std::str::from_utf8(&lines).expect("UTF-8");
+    let mut count = 0;
+    for (line, stored) in lines.lines().zip(&all) {
+        let read: Observation = serde_json::from_str(line).expect("an observation");
+        assert!(read == stored.observation, "{line}");
+        count += 1;
+    }
+    assert_eq!((count, lines.lines().count()), (all.len(), all.len()));
 }
 
 #[test]

@@ -147,7 +147,7 @@ impl AcceleratorBuilder {
             explore,
             recovery,
         } = self;
-        pool.selection.explore = explore.unwrap_or(pool.selection.explore || history.is_some());
+        pool.selection.explore = explore.unwrap_or_else(|| pool.selection.explore || history.is_some());
         let home = match home {
             Some(home) => home,
             None => Home::locate()?,

@@ -32,16 +32,18 @@ pub(crate) fn unix_now() -> UnixMillis {
 #[derive(Debug)]
 pub(crate) enum History {
     /// Into a database.
-    Kept {
-        /// Which.
-        location: Location,
-        /// What writes to it; gone once it was shut down.
-        recorder: Option<Recorder>,
-        /// What gives it observations.
-        handle: RecorderHandle,
-    },
+    Kept(Box<KeptHistory>),
     /// Into memory, for as long as the process lives.
     Memory(Arc<MemoryHistory>),
+}
+
+/// A database and what writes to it.
+#[derive(Debug)]
+pub(crate) struct KeptHistory {
+    location: Location,
+    /// Gone once it was shut down.
+    recorder: Option<Recorder>,
+    handle: RecorderHandle,
 }
 
 struct Sink(RecorderHandle);
@@ -80,16 +82,17 @@ impl History {
         let handle = recorder.handle().clone();
         learning.earlier = earlier;
         learning.sink = Some(Arc::new(Sink(handle.clone())));
-        Ok((Self::Kept { location, recorder: Some(recorder), handle }, learning))
+        let kept = KeptHistory { location, recorder: Some(recorder), handle };
+        Ok((Self::Kept(Box::new(kept)), learning))
     }
 
     /// What follows from everything that was observed until now.
     pub(crate) async fn analyze(&self) -> Result<Analysis, HistoryError> {
         let settings = AnalysisSettings::default();
         match self {
-            Self::Kept { location, handle, .. } => {
-                handle.flush().await?;
-                analyze_location(location.clone(), settings).await
+            Self::Kept(kept) => {
+                kept.handle.flush().await?;
+                analyze_location(kept.location.clone(), settings).await
             }
             Self::Memory(memory) => Ok(memory.analyze(settings)),
         }
@@ -97,8 +100,8 @@ impl History {
 
     /// Writes what waits. It blocks.
     pub(crate) fn finish(&mut self) {
-        if let Self::Kept { recorder, .. } = self
-            && let Some(recorder) = recorder.take()
+        if let Self::Kept(kept) = self
+            && let Some(recorder) = kept.recorder.take()
             && let Err(error) = recorder.shutdown()
         {
             tracing::warn!(%error, "the last observations were not kept");

@@ -6,6 +6,7 @@
 //! or not; what is dropped meanwhile may be missing at the beginning.
 
 mod error;
+mod lines;
 #[cfg(feature = "parquet")]
 mod parquet;
 mod portions;
@@ -16,5 +17,6 @@ mod text;
 #[cfg(feature = "parquet")]
 pub use self::parquet::export_parquet;
 pub use error::ExportError;
+pub use lines::export_json_lines;
 #[cfg(feature = "csv")]
 pub use text::export_csv;

@@ -115,7 +115,7 @@ pub struct Retention {
     pub observation_days: u32,
     /// How many single observations are kept at most; the oldest go first. Default 20 million.
     pub most_observations: u64,
-    /// The sums of hours. Default 90.
+    /// The sums of hours, of which an analysis looks at 30 days unless it is asked for more. Default 35.
     pub hour_days: u32,
     /// The sums of days. Default 730.
     pub day_days: u32,
@@ -123,7 +123,7 @@ pub struct Retention {
 
 impl Default for Retention {
     fn default() -> Self {
-        Self { observation_days: 14, most_observations: 20_000_000, hour_days: 90, day_days: 730 }
+        Self { observation_days: 14, most_observations: 20_000_000, hour_days: 35, day_days: 730 }
     }
 }
 

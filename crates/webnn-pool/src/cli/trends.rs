@@ -22,7 +22,7 @@ pub(super) struct Args {
     /// Write a report with plots, as one page that needs nothing else.
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
-    /// Write every single observation as a table: FILE.csv or FILE.parquet.
+    /// Write every single observation: as a table, FILE.csv or FILE.parquet, or as JSON, FILE.jsonl, one a line.
     #[arg(long, value_name = "FILE")]
     export: Option<PathBuf>,
 }
@@ -58,6 +58,7 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
 #[derive(Debug, Clone, Copy)]
 enum Format {
     Csv,
+    JsonLines,
     Parquet,
 }
 
@@ -65,8 +66,9 @@ impl Format {
     fn of(path: &Path) -> Result<Self, Failure> {
         match path.extension().and_then(|extension| extension.to_str()) {
             Some("csv") => Ok(Self::Csv),
+            Some("jsonl") => Ok(Self::JsonLines),
             Some("parquet") => Ok(Self::Parquet),
-            _ => Err(format!("{} must end in .csv or .parquet", path.display()).into()),
+            _ => Err(format!("{} must end in .csv, .jsonl or .parquet", path.display()).into()),
         }
     }
 }
@@ -94,6 +96,9 @@ fn export(location: &Location, path: &Path, format: Format) -> Result<u64, Failu
 
 fn table(store: &mut dyn HistoryStore, file: std::fs::File, format: Format) -> Result<u64, Failure> {
     match format {
+        Format::JsonLines => {
+            Ok(perf_history::export::export_json_lines(store, std::io::BufWriter::new(file))?)
+        }
         #[cfg(feature = "csv")]
         Format::Csv => Ok(perf_history::export::export_csv(store, std::io::BufWriter::new(file))?),
         #[cfg(feature = "parquet")]
