@@ -19,7 +19,9 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use vocab::{Rung, WorkerId};
-use webnn_pool::{AcceleratedModel, Accelerator, BridgeConfig, LaunchSpec, ModelSpec, RunOptions};
+use webnn_pool::{
+    AcceleratedModel, Accelerator, BridgeConfig, BrowserSource, LaunchSpec, ModelSpec, RunOptions,
+};
 
 /// How long a browser may take to come back. Figures are printed, not asserted.
 const BACK: Duration = Duration::from_secs(120);
@@ -89,7 +91,8 @@ struct Went {
 }
 
 impl Rig {
-    async fn open(specs: Vec<LaunchSpec>) -> Self {
+    /// Without `bound`, the load goes wherever it may.
+    async fn open(specs: Vec<LaunchSpec>, bound: bool) -> Self {
         let temp = Kept::new();
         let home = Home::locate().expect("a home");
         let mut bridge = BridgeConfig::new(find_runtime(&home).expect("run cargo xtask setup"));
@@ -112,7 +115,8 @@ impl Rig {
             assert_eq!(report.browser, browser);
         }
         for browser in this.browsers() {
-            this.spawn_load(browser);
+            let model = if bound { this.golden.on(browser) } else { this.golden.model.clone() };
+            this.spawn_load(&model);
         }
         this
     }
@@ -121,11 +125,11 @@ impl Rig {
         self.accelerator.pages().iter().map(|page| page.worker_info().browser).collect()
     }
 
-    /// Two callers that ask this engine for the golden model, again and again.
-    fn spawn_load(&self, browser: BrowserName) {
+    /// Two callers that ask for the golden model, again and again.
+    fn spawn_load(&self, model: &AcceleratedModel) {
         for _ in 0..2 {
             let (golden, ends, stop) = (self.golden.clone(), Arc::clone(&self.ends), self.stop.clone());
-            let model = golden.on(browser);
+            let model = model.clone();
             self.load.spawn(async move {
                 let mut turns = tokio::time::interval(Duration::from_millis(40));
                 turns.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -148,6 +152,29 @@ impl Rig {
                 }
             });
         }
+    }
+
+    /// Waits until every engine is in the pool with its models, and requests have been answered for a while.
+    async fn settled(&self, browsers: &[BrowserName]) -> bool {
+        let right = self.ends.lock().right;
+        let hash = self.held.model.hash();
+        let done = || {
+            let workers = self.accelerator.stats().core.workers;
+            let whole = |browser: &BrowserName| {
+                let its = workers.iter().find(|worker| worker.browser == *browser);
+                its.is_some_and(|worker| worker.sessions.iter().any(|session| session.model == hash))
+            };
+            browsers.iter().all(whole) && self.ends.lock().right >= right + 20
+        };
+        let mut looks = tokio::time::interval(Duration::from_millis(50));
+        let started = Instant::now();
+        while started.elapsed() < BACK {
+            looks.tick().await;
+            if done() {
+                return true;
+            }
+        }
+        false
     }
 
     fn worker(&self, browser: BrowserName) -> Option<WorkerId> {
@@ -284,16 +311,15 @@ fn spec(browser: BrowserName) -> LaunchSpec {
     spec
 }
 
-/// A sample of the faults, in an order that the seed decides, each on a pool of one engine.
-async fn sample(browser: BrowserName, leave_out: &[ChaosFault]) {
-    let rig = Rig::open(vec![spec(browser)]).await;
-    let mut faults: Vec<ChaosFault> = ChaosFault::ALL
-        .into_iter()
-        .filter(|fault| fault.possible(browser) && !leave_out.contains(fault))
-        .collect();
+/// The faults, in an order that the seed decides, on a pool of one engine.
+async fn sample(browser: BrowserName) {
+    let rig = Rig::open(vec![spec(browser)], true).await;
+    let mut faults: Vec<ChaosFault> =
+        ChaosFault::ALL.into_iter().filter(|fault| fault.possible(browser)).collect();
     Dice(SEED).shuffle(&mut faults);
     for fault in faults {
         rig.suffer(fault, browser).await.unwrap_or_else(|error| panic!("{error}"));
+        assert!(rig.settled(&[browser]).await, "requests are answered again");
     }
     let export = rig.accelerator.export_telemetry(webnn_pool::TelemetryOptions::default()).await;
     let report = export.expect("an export").recovery.expect("recovery is on");
@@ -303,10 +329,152 @@ async fn sample(browser: BrowserName, leave_out: &[ChaosFault]) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn chromium_comes_back() {
-    sample(BrowserName::Chromium, &[]).await;
+    sample(BrowserName::Chromium).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn firefox_comes_back() {
-    sample(BrowserName::Firefox, &[]).await;
+    sample(BrowserName::Firefox).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn webkitgtk_comes_back() {
+    sample(BrowserName::WebKitGtk).await;
+}
+
+/// A browser whose program is not there any more cannot be launched again; another one takes over, with its models.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_browser_takes_over() {
+    let lost = BrowserName::Chromium;
+    let folder = Kept::new();
+    let program = folder.path().join("browser");
+    let mut moved = spec(lost);
+    let BrowserSource::Installed(installed) = &mut moved.source else { panic!("an installed browser") };
+    let script = format!("#!/bin/sh\nexec '{}' \"$@\"\n", installed.binary.display());
+    std::fs::write(&program, script).expect("a script");
+    std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o700))
+        .expect("a script");
+    installed.binary.clone_from(&program);
+    let rig = Rig::open(vec![moved], false).await;
+    std::fs::remove_file(&program).expect("removed");
+    let before = rig.worker(lost).expect("a worker");
+    let (from, started) = (rig.last_event(), Instant::now());
+    let label = rig.accelerator.pages()[0].label().to_owned();
+    ChaosFault::KillBrowser.inflict(rig.accelerator.mark(), &label, lost, &rig.proxy).await;
+    let (rung, tried, took) = rig.recovered(before, from, started).await.expect("it is replaced");
+    println!("{lost} is gone for good: {rung:?} after {:.2} s (tried {tried:?})", took.as_secs_f64());
+    assert_eq!(rung, Some(Rung::Switch));
+    assert!(tried.contains(&Rung::Restart), "{tried:?}");
+    let done = rig.held.model.run(Arc::clone(&rig.held.inputs)).await.expect("the model is there");
+    rig.held.right(&done.outputs).expect("right numbers");
+    assert!(done.report.browser != lost && done.report.load_ms.is_none(), "{:?}", done.report);
+    println!("{} has taken over", done.report.browser);
+    let by = done.report.browser;
+    assert!(rig.settled(&[by]).await, "requests are answered again");
+    rig.close().await;
+}
+
+/// What was asked for: the seed and for how long. `cargo xtask e2e --chaos` does.
+fn chaos() -> Option<(u64, Duration)> {
+    let asked = std::env::var("WEBNN_POOL_CHAOS").ok()?;
+    let (seed, minutes) = asked.split_once(':')?;
+    let minutes: f64 = minutes.parse().ok()?;
+    Some((seed.parse().ok()?, Duration::from_secs_f64(minutes * 60.0)))
+}
+
+/// How long the same deeds take where nothing is wrong: the launch of a browser until its page is in the pool, and loading
+/// the model that was held.
+async fn bare(browser: BrowserName) -> (Duration, Duration) {
+    let started = Instant::now();
+    let accelerator = Accelerator::builder().launch(spec(browser)).build().await.expect("it starts");
+    let launched = started.elapsed();
+    let held = Known::open(&accelerator, "minilm", "sentence-0").await;
+    let started = Instant::now();
+    held.model.preload(tensor::Bindings::new()).await.expect("it loads");
+    let loaded = started.elapsed();
+    accelerator.shutdown().await;
+    (launched, loaded)
+}
+
+fn quantile(times: &mut [f64], share: f64) -> f64 {
+    times.sort_by(f64::total_cmp);
+    times.get((share * times.len().saturating_sub(1) as f64).round() as usize).copied().unwrap_or(f64::NAN)
+}
+
+/// Faults at random, for as long as was asked; the table of how they went.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn chaos_for_as_long_as_was_asked() {
+    let Some((seed, length)) = chaos() else { return };
+    let engines = [BrowserName::Chromium, BrowserName::Firefox, BrowserName::WebKitGtk];
+    for engine in engines {
+        let (launch, load) = bare(engine).await;
+        println!("{engine}: bare launch {:.2} s, load {:.2} s", launch.as_secs_f64(), load.as_secs_f64());
+    }
+    let rig = Rig::open(engines.map(spec).into(), true).await;
+    let mut dice = Dice(seed);
+    let mut times: BTreeMap<(ChaosFault, BrowserName), Vec<Went>> = BTreeMap::new();
+    let mut failed: BTreeMap<(ChaosFault, BrowserName), Vec<String>> = BTreeMap::new();
+    let started = Instant::now();
+    let mut all = Vec::new();
+    while started.elapsed() < length {
+        // Each pair once in a random order, then again: so every pair gets its share.
+        if all.is_empty() {
+            all = engines
+                .iter()
+                .flat_map(|&engine| ChaosFault::ALL.map(|fault| (fault, engine)))
+                .filter(|(fault, engine)| fault.possible(*engine))
+                .collect();
+            dice.shuffle(&mut all);
+        }
+        let Some((fault, engine)) = all.pop() else { break };
+        match rig.suffer(fault, engine).await {
+            Ok(went) => times.entry((fault, engine)).or_default().push(went),
+            Err(error) => {
+                println!("NOT RECOVERED: {error}");
+                failed.entry((fault, engine)).or_default().push(error);
+            }
+        }
+        for engine in engines {
+            if rig.worker(engine).is_none() && !rig.settled(&[engine]).await {
+                rig.accelerator.add(spec(engine)).await.expect("a fresh browser");
+                rig.held.on(engine).preload(tensor::Bindings::new()).await.expect("it loads");
+            }
+        }
+        assert!(rig.settled(&engines).await, "all engines are back");
+    }
+    println!("| fault | engine | times | recovered | p50, s | p99, s | rungs |");
+    println!("| --- | --- | --- | --- | --- | --- | --- |");
+    let (mut good, mut bad) = (0, 0);
+    for fault in ChaosFault::ALL {
+        for engine in engines {
+            let went = times.get(&(fault, engine)).map_or(&[][..], Vec::as_slice);
+            let lost = failed.get(&(fault, engine)).map_or(0, Vec::len);
+            if went.len() + lost == 0 {
+                continue;
+            }
+            good += went.len();
+            bad += lost;
+            let mut seconds: Vec<f64> = went.iter().map(|went| went.first_good.as_secs_f64()).collect();
+            let mut rungs: BTreeMap<&str, usize> = BTreeMap::new();
+            for went in went {
+                assert_eq!((went.fault, went.browser), (fault, engine));
+                *rungs.entry(went.rung.map_or("-", Rung::as_str)).or_default() += 1;
+            }
+            println!(
+                "| {} | {engine} | {} | {} | {:.2} | {:.2} | {} |",
+                fault.name(),
+                went.len() + lost,
+                went.len(),
+                quantile(&mut seconds, 0.5),
+                quantile(&mut seconds, 0.99),
+                rungs.iter().map(|(rung, n)| format!("{rung} {n}")).collect::<Vec<_>>().join(", "),
+            );
+        }
+    }
+    println!("{good} of {} recovered in {:.1} min", good + bad, started.elapsed().as_secs_f64() / 60.0);
+    for rung in rig.accelerator.export_telemetry(webnn_pool::TelemetryOptions::default()).await.iter() {
+        println!("{}", serde_json::to_string(&rung.recovery).expect("JSON"));
+    }
+    rig.close().await;
+    assert!(bad * 100 <= good + bad, "{failed:?}");
 }

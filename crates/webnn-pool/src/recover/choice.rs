@@ -30,8 +30,10 @@ pub(super) async fn substitute(shared: &Arc<Shared>, lost: &LaunchSpec, held: &[
     });
     let found = found.await.ok()?;
     let names: Vec<BrowserName> = found.iter().map(|installed| installed.name).collect();
-    let best =
-        shared.pool.with_selector(|selector| best(selector, held, &names)).or_else(|| names.first().copied())?;
+    let best = shared
+        .pool
+        .with_selector(|selector| best(selector, held, &names))
+        .or_else(|| names.first().copied())?;
     let installed = found.into_iter().find(|installed| installed.name == best)?;
     let mut spec = LaunchSpec::installed(installed);
     spec.backends.clone_from(&lost.backends);
