@@ -17,6 +17,9 @@ pub(crate) const FEATURE: &str = "e2e";
 /// The variable by which the binaries are asked for their long form.
 const FORM: (&str, &str) = ("WEBNN_POOL_E2E", "full");
 
+/// The variable by which faults at random are asked for, the binary that inflicts them, and the test in it.
+const CHAOS: (&str, &str, &str) = ("WEBNN_POOL_CHAOS", "e2e_recovery", "chaos");
+
 /// A browser-backed test binary.
 #[derive(Debug)]
 struct Binary {
@@ -33,7 +36,12 @@ pub(crate) fn run(flags: &E2e) -> Result<()> {
         return Ok(());
     }
     let mut tally = Tally::default();
-    let done = run_into(flags.only.as_deref(), flags.full, &mut tally);
+    let done = if flags.chaos {
+        let asked = format!("{}:{}", flags.seed, flags.minutes);
+        run_with(Some(CHAOS.1), &[(CHAOS.0, asked)], &[CHAOS.2], &mut tally)
+    } else {
+        run_into(flags.only.as_deref(), flags.full, &mut tally)
+    };
     if let Err(error) = &done {
         eprintln!("error: {error:#}");
     }
@@ -44,6 +52,17 @@ pub(crate) fn run(flags: &E2e) -> Result<()> {
 /// Runs every binary whose name contains `only`, in its long form if `full`, adds its results, and looks for what is
 /// left over.
 pub(crate) fn run_into(only: Option<&str>, full: bool, tally: &mut Tally) -> Result<()> {
+    let form = (FORM.0, FORM.1.to_owned());
+    run_with(only, if full { std::slice::from_ref(&form) } else { &[] }, &[], tally)
+}
+
+/// The same with this environment, for those tests in them whose names contain one of `tests`, or all.
+fn run_with(
+    only: Option<&str>,
+    environment: &[(&'static str, String)],
+    tests: &[&str],
+    tally: &mut Tally,
+) -> Result<()> {
     let all = binaries()?;
     let chosen: Vec<_> =
         all.iter().filter(|binary| only.is_none_or(|part| binary.name.contains(part))).collect();
@@ -53,9 +72,9 @@ pub(crate) fn run_into(only: Option<&str>, full: bool, tally: &mut Tally) -> Res
     let before = Snapshot::take()?;
     let mut failed = Vec::new();
     for binary in chosen {
-        let mut command = command(&all, binary);
-        if full {
-            command = command.env(FORM.0, FORM.1);
+        let mut command = command(&all, binary).args(tests.iter().copied());
+        for (name, value) in environment {
+            command = command.env(name, value);
         }
         if let Err(error) = tally.run(command) {
             eprintln!("error: {error:#}");

@@ -56,6 +56,15 @@ pub(crate) struct E2e {
     /// The long form: every model in every browser on every backend. Takes half an hour without a GPU.
     #[arg(long)]
     pub(crate) full: bool,
+    /// Instead of the tests, inflict faults at random on browsers under load, and print how the pool recovered.
+    #[arg(long, conflicts_with_all = ["list", "only", "full"])]
+    pub(crate) chaos: bool,
+    /// What the faults of `--chaos` are drawn with.
+    #[arg(long, value_name = "N", default_value_t = 7)]
+    pub(crate) seed: u64,
+    /// For how long `--chaos` goes on.
+    #[arg(long, value_name = "M", default_value_t = 10.0)]
+    pub(crate) minutes: f64,
 }
 
 #[derive(Debug, Args)]

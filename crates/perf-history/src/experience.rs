@@ -105,6 +105,12 @@ impl Experience {
         self.contexts.get(&model)?.get(shape)?.get(arm)
     }
 
+    /// The arms that computed a model, for each shape of its inputs.
+    pub fn shapes(&self, model: ModelHash) -> impl Iterator<Item = (&ShapeBucket, Vec<Arc<Arm>>)> {
+        let shapes = self.contexts.get(&model).into_iter().flatten();
+        shapes.map(|(shape, context)| (shape, context.keys().cloned().collect()))
+    }
+
     /// The arms that could compute a model, best first: the table that a decision is made from.
     ///
     /// An arm with fewer samples than the floor counts as one that succeeded once in one run, with the latency that is

@@ -110,6 +110,7 @@ fn submission(model: &Arc<Model>) -> Submission {
         constraints: Constraints::default(),
         preload: false,
         bytes_in: 0,
+        worker: None,
     }
 }
 

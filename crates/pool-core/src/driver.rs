@@ -22,8 +22,8 @@ use crate::core::{Action, Core, LeaseId, RunEnd, Submission};
 use crate::membership::{Gone, Leave, Membership};
 use crate::pool::{PoolStats, bytes_of};
 use crate::{
-    Completed, LinkError, LoadCall, LoadReport, ObservationSink, RunCall, RunError, RunReply, RunReport,
-    WorkerInfo, WorkerLink,
+    Completed, Held, LinkError, LoadCall, LoadReport, ObservationSink, RunCall, RunError, RunReply,
+    RunReport, WorkerInfo, WorkerLink,
 };
 
 /// Who waits for a request, and what it is to be run on.
@@ -74,7 +74,7 @@ enum Deed<L> {
     Observe(Box<Observation>),
     Answer(Waiter, Result<Completed, RunError>),
     Cancel(CancellationToken),
-    Gone(Joined<L>, LeaveCause),
+    Gone(Joined<L>, LeaveCause, Vec<Held>),
     Run(Arc<L>, Arc<Gone>, LeaseId, RunCall),
     Load(Arc<L>, Arc<Gone>, LoadCall),
     Unload(Arc<L>, Arc<Gone>, SessionId),
@@ -164,7 +164,7 @@ impl<L: WorkerLink> Inner<L> {
                 drop(waiter.answer.send(result));
             }
             Deed::Cancel(token) => token.cancel(),
-            Deed::Gone(joined, cause) => joined.gone.set(cause),
+            Deed::Gone(joined, cause, held) => joined.gone.set(cause, held),
             Deed::Run(link, gone, lease, call) => {
                 self.tasks.spawn_on(calls::run(weak, link, gone, lease, call), &self.runtime);
             }
@@ -343,7 +343,7 @@ impl<L: WorkerLink> State<L> {
             }
             Action::CancelRun { lease } => Deed::Cancel(self.runs.get(&lease)?.clone()),
             Action::CancelLoad { session } => Deed::Cancel(self.loads.get(&session)?.clone()),
-            Action::Forget { worker, cause } => Deed::Gone(self.joined.remove(&worker)?, cause),
+            Action::Forget { worker, cause, held } => Deed::Gone(self.joined.remove(&worker)?, cause, held),
             Action::Unload { worker, session } => {
                 let joined = self.joined.get(&worker)?;
                 Deed::Unload(Arc::clone(&joined.link), Arc::clone(&joined.gone), session)

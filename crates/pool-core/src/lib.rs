@@ -43,6 +43,7 @@ mod config;
 pub mod core;
 mod driver;
 mod error;
+mod held;
 mod learning;
 mod link;
 mod membership;
@@ -54,6 +55,7 @@ mod worker;
 
 pub use config::{ConfigError, PoolConfig};
 pub use error::{Mismatch, Phase, RunError};
+pub use held::Held;
 pub use learning::{Learning, ObservationSink};
 pub use link::{LinkError, LoadCall, LoadReport, RunCall, RunReply, WorkerLink};
 pub use membership::Membership;

@@ -6,6 +6,7 @@ use telemetry::LeaveCause;
 use tokio_util::sync::CancellationToken;
 use vocab::WorkerId;
 
+use crate::Held;
 use crate::pool::SILENT;
 
 /// How a membership reaches its pool, whatever the pool's links are.
@@ -17,13 +18,13 @@ pub(crate) trait Leave: Send + Sync {
 #[derive(Debug, Default)]
 pub(crate) struct Gone {
     pub(crate) token: CancellationToken,
-    cause: OnceLock<LeaveCause>,
+    end: OnceLock<(LeaveCause, Vec<Held>)>,
 }
 
 impl Gone {
-    pub(crate) fn set(&self, cause: LeaveCause) {
+    pub(crate) fn set(&self, cause: LeaveCause, held: Vec<Held>) {
         // The first cause is the true one; the token is cancelled after it, so that whoever wakes finds it.
-        self.cause.get_or_init(|| cause);
+        self.end.get_or_init(|| (cause, held));
         self.token.cancel();
     }
 }
@@ -54,14 +55,34 @@ impl Membership {
 
     /// Takes the worker out. What ran there is tried on other workers; calls to the link are dropped.
     pub fn leave(self, cause: LeaveCause) {
+        self.put_out(cause);
+    }
+
+    /// The same, and then it can be asked what the worker [`held`](Self::held).
+    pub fn put_out(&self, cause: LeaveCause) {
         self.tell(cause);
     }
 
     /// Waits until the worker is out of the pool, whoever took it out, and answers why. A worker that the pool took
     /// out as unresponsive or vanished has to be put right, and may then join again.
     pub async fn closed(&self) -> LeaveCause {
-        self.gone.token.cancelled().await;
-        self.gone.cause.get().copied().unwrap_or(SILENT)
+        self.out().await
+    }
+
+    /// The same, without holding on to the membership.
+    pub fn out(&self) -> impl Future<Output = LeaveCause> + Send + use<> {
+        let gone = Arc::clone(&self.gone);
+        async move {
+            gone.token.cancelled().await;
+            gone.end.get().map_or(SILENT, |(cause, _)| *cause)
+        }
+    }
+
+    /// The models that the worker had loaded when it left the pool, oldest first; empty as long as it is there. Whoever
+    /// revives the worker loads them again.
+    #[must_use]
+    pub fn held(&self) -> Vec<Held> {
+        self.gone.end.get().map_or_else(Vec::new, |(_, held)| held.clone())
     }
 
     /// Whether the worker is out of the pool.
@@ -74,7 +95,8 @@ impl Membership {
         if let Some(pool) = self.pool.upgrade() {
             pool.leave(self.worker, cause);
         }
-        self.gone.set(cause);
+        // Where the pool has said it already, with what was held, this changes nothing.
+        self.gone.set(cause, Vec::new());
     }
 }
 

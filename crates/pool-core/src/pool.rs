@@ -132,7 +132,8 @@ impl<L: WorkerLink> Pool<L> {
             return Err(refused(RunError::UnknownOutput(unknown.to_string())));
         }
         let bytes_in = bytes_of(&inputs);
-        let submission = Submission { model, dims: Arc::new(dims), constraints, preload: false, bytes_in };
+        let submission =
+            Submission { model, dims: Arc::new(dims), constraints, preload: false, bytes_in, worker: None };
         self.enter(submission, inputs, outputs)
     }
 
@@ -158,14 +159,14 @@ impl<L: WorkerLink> Pool<L> {
         self.submit(request)?.await
     }
 
-    /// Loads a model on one worker, ahead of its first request, and waits until it is loaded. Takes no slot, and
+    /// Loads a model on one worker, or on the one that is named, ahead of its first request, and waits until it is loaded. Takes no slot, and
     /// answers at once where the model is loaded already.
     ///
     /// # Errors
     /// Like [`run`](Self::run).
     pub async fn preload(&self, preload: Preload) -> Result<RunReport, RunError> {
-        let Preload { model, dims, constraints } = preload;
-        let submission = Submission { model, dims, constraints, preload: true, bytes_in: 0 };
+        let Preload { model, dims, constraints, worker } = preload;
+        let submission = Submission { model, dims, constraints, preload: true, bytes_in: 0, worker };
         let completed = self.enter(submission, Arc::new([]), None)?.await?;
         Ok(completed.report)
     }

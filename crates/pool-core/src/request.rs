@@ -62,13 +62,16 @@ pub struct Preload {
     pub dims: Arc<Bindings>,
     /// Where, how urgently and how long.
     pub constraints: Constraints,
+    /// The only worker on which to load it. Where that one is out of the pool, nobody can serve the request. Default:
+    /// whichever fits.
+    pub worker: Option<WorkerId>,
 }
 
 impl Preload {
     /// A load without bound shapes, with default constraints.
     #[must_use]
     pub fn new(model: Arc<Model>) -> Self {
-        Self { model, dims: Arc::default(), constraints: Constraints::default() }
+        Self { model, dims: Arc::default(), constraints: Constraints::default(), worker: None }
     }
 }
 

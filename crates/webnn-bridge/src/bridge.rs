@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::BridgeConfig;
 use crate::error::BridgeError;
-use crate::launch::{Display, LaunchError, LaunchSpec, RunningBrowser};
+use crate::launch::{Display, LaunchError, LaunchSpec, RunningBrowser, Tab};
 use crate::link::{Page, PageEnd};
 use crate::process::{RunDir, reap_stale};
 use crate::server::{self, LaunchGuard, Pages, ServerState};
@@ -252,6 +252,37 @@ impl LaunchedBrowser {
                 }
             }
         }
+    }
+
+    /// Whether the driver has ended by itself.
+    #[must_use]
+    pub fn driver_ended(&self) -> bool {
+        self.browser.driver_ended()
+    }
+
+    /// Whether a page of this browser is connected; it may not be ready yet.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.guard.launch().is_connected()
+    }
+
+    /// What the driver says, within `limit`, of the tab that the page is in.
+    pub async fn tab(&self, limit: Duration) -> Tab {
+        self.browser.tab(limit).await
+    }
+
+    /// Whether the driver says, within `limit`, that the page's process has crashed. It has the page do something for that,
+    /// so it is a question about a page that is lost; a driver may end the session of one that crashed over it.
+    pub async fn has_crashed(&self, limit: Duration) -> bool {
+        self.browser.has_crashed(limit).await
+    }
+
+    /// Kills the browser and its driver without asking them, and deletes the profile: for one that does not answer. A
+    /// browser on another machine can only be asked to end.
+    pub async fn kill(self) {
+        let Self { label: _, guard, pages: _, browser } = self;
+        drop(guard);
+        browser.kill().await;
     }
 
     /// Closes the browser, ends its driver and deletes its profile.

@@ -38,7 +38,7 @@ mod tls;
 pub use bridge::{Bridge, LaunchedBrowser};
 pub use config::{BridgeConfig, BridgeLimits};
 pub use error::BridgeError;
-pub use launch::{BrowserSource, LaunchError, LaunchSpec};
+pub use launch::{BrowserSource, LaunchError, LaunchSpec, Tab};
 pub use link::{Page, PageEnd};
 pub use process::{MARK, marked_processes, reap_stale};
 pub use protocol::{Admission, Hello, PROTOCOL_VERSION, Verdict};

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use perf_history::analysis::Analysis;
 use pool_core::{Pool, PoolStats};
+use provision::Home;
+use recovery::{Conditions, Fault, Incident, ResourcePoolErrorRecovery, RestartRoom, Rung, RungSet, Subject};
 use telemetry::Telemetry;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use vocab::{Backend, BrowserName};
+use vocab::{Backend, BrowserName, WorkerId};
 use webnn_bridge::{Admission, Bridge, BridgeConfig, LaunchSpec, Page, Verdict};
 
 use crate::accelerated::AcceleratedModel;
@@ -18,7 +19,7 @@ use crate::error::{BuildError, HistoryError, ModelError};
 use crate::export::{Connection, TelemetryExport, TelemetryOptions};
 use crate::history::{History, unix_now};
 use crate::model::{ModelSpec, ResolvedModel};
-use crate::supervise::{join, supervise};
+use crate::recover::{Patient, RecoveryOptions, RecoveryReport, Shared, supervise};
 
 /// A browser that could not be launched while others could.
 #[derive(Debug)]
@@ -36,12 +37,12 @@ pub struct LaunchFailure {
 #[derive(Debug)]
 pub struct Accelerator {
     pool: Pool<Page>,
-    pages: Arc<Mutex<Vec<Page>>>,
+    shared: Arc<Shared>,
     failures: Vec<LaunchFailure>,
     memory_budget_bytes: u64,
     stop: CancellationToken,
     tasks: TaskTracker,
-    bridge: Option<Bridge>,
+    bridge: Option<Arc<Bridge>>,
     history: Option<History>,
 }
 
@@ -55,19 +56,23 @@ impl Accelerator {
         pool: Pool<Page>,
         history: History,
         bridge: BridgeConfig,
+        (options, home): (RecoveryOptions, Home),
         specs: Vec<LaunchSpec>,
         missing: Vec<LaunchFailure>,
         tolerant: bool,
     ) -> Result<Self, BuildError> {
         let memory_budget_bytes = bridge.memory_budget_bytes;
+        let recovery = ResourcePoolErrorRecovery::new(options.settings.clone(), pool.telemetry().clone())?;
+        let bridge = Arc::new(Bridge::start(bridge).await?);
+        let shared = Shared::new(pool.clone(), Arc::downgrade(&bridge), recovery, options, home);
         let mut this = Self {
             pool,
-            pages: Arc::default(),
             failures: missing,
             memory_budget_bytes,
-            stop: CancellationToken::new(),
+            stop: shared.stop.clone(),
+            shared: Arc::new(shared),
             tasks: TaskTracker::new(),
-            bridge: Some(Bridge::start(bridge).await?),
+            bridge: Some(bridge),
             history: Some(history),
         };
         let mut last = None;
@@ -83,7 +88,7 @@ impl Accelerator {
                 }
             }
         }
-        if last.is_none() && this.pages.lock().is_empty() {
+        if last.is_none() && this.shared.pages.lock().is_empty() {
             last = Some(this.failures.pop().map_or(BuildError::NoBrowser, |failure| failure.error));
         }
         match last {
@@ -103,17 +108,15 @@ impl Accelerator {
         let name = spec.name;
         let bridge = self.bridge.as_ref().ok_or(BuildError::TaskLost)?;
         let (browser, page) =
-            bridge.launch(spec).await.map_err(|source| BuildError::Launch { name, source })?;
+            bridge.launch(spec.clone()).await.map_err(|source| BuildError::Launch { name, source })?;
         let verdicts = page.verdicts();
         if verdicts.iter().all(|(_, verdict)| verdict.verdict == Admission::Rejected) {
             browser.end().await;
             return Err(BuildError::NoBackend { name, reasons: reasons(&verdicts) });
         }
-        self.pages.lock().push(page.clone());
         // Joined here and not in the task, so that the caller's next request finds the worker.
-        let membership = join(&self.pool, &page);
-        let pages = Arc::clone(&self.pages);
-        self.tasks.spawn(supervise(self.pool.clone(), pages, browser, (page, membership), self.stop.clone()));
+        let patient = Patient::admit(Arc::clone(&self.shared), spec, browser, page);
+        self.tasks.spawn(supervise(patient));
         Ok(())
     }
 
@@ -135,7 +138,7 @@ impl Accelerator {
     /// The page of each browser that was launched: the newest one, which may have ended.
     #[must_use]
     pub fn pages(&self) -> Vec<Page> {
-        self.pages.lock().clone()
+        self.shared.pages.lock().clone()
     }
 
     /// The browsers that could not be launched; see
@@ -186,19 +189,47 @@ impl Accelerator {
             connections: options.connections.then(connections),
             models: options.models.then(|| self.stats()),
             performance,
+            recovery: self.shared.options.enabled.then(|| RecoveryReport::of(&self.shared.recovery)),
         })
+    }
+
+    /// The figures from which recovery would choose what to try for this fault of this browser now. Its text has one line
+    /// for each rung.
+    ///
+    /// # Errors
+    /// A setting of the ladder that cannot work; the builder has refused those.
+    #[allow(clippy::disallowed_methods, reason = "the shell is where the time comes from")]
+    pub fn explain_recovery(
+        &self,
+        fault: Fault,
+        browser: BrowserName,
+    ) -> Result<recovery::Explanation, recovery::ConfigError> {
+        let now = tokio::time::Instant::now().into_std();
+        let subject = Subject { worker: WorkerId(0), browser: Some(browser) };
+        let ladder = &self.shared.options.settings.ladder;
+        let record = self.shared.recovery.record();
+        let offered =
+            if self.shared.options.switch { RungSet::ALL } else { RungSet::ALL.without(Rung::Switch) };
+        let conditions = Conditions {
+            offered,
+            level: self.shared.recovery.stats().level,
+            restart: RestartRoom::Free,
+            repeat: true,
+            record: &record,
+        };
+        Ok(Incident::new(subject, fault, now, ladder)?.explain(now, &conditions))
     }
 
     /// Tasks of this accelerator and its page server that run at this moment.
     #[must_use]
     pub fn live_tasks(&self) -> usize {
-        self.tasks.len() + self.bridge.as_ref().map_or(0, Bridge::live_tasks)
+        self.tasks.len() + self.bridge.as_ref().map_or(0, |bridge| bridge.live_tasks())
     }
 
     /// The mark that the processes of this accelerator carry in their environment; see [`webnn_bridge::MARK`].
     #[must_use]
     pub fn mark(&self) -> &str {
-        self.bridge.as_ref().map_or("", Bridge::mark)
+        self.bridge.as_ref().map_or("", |bridge| bridge.mark())
     }
 
     /// Takes no new requests and waits until the accepted ones are answered, for `limit` at most; what is left then ends
@@ -209,11 +240,14 @@ impl Accelerator {
 
     /// Ends everything: requests that are still there fail, browsers close, no process or directory is left.
     pub async fn shutdown(mut self) {
+        // First of all, so that nothing is launched any more.
+        self.shared.recovery.close();
         self.pool.shutdown().await;
         self.stop.cancel();
         self.tasks.close();
         self.tasks.wait().await;
-        if let Some(bridge) = self.bridge.take() {
+        // The tasks held it only while they launched something, so by now nobody else does.
+        if let Some(bridge) = self.bridge.take().and_then(Arc::into_inner) {
             bridge.shutdown().await;
         }
         if let Some(mut history) = self.history.take() {
@@ -226,6 +260,7 @@ impl Accelerator {
 impl Drop for Accelerator {
     fn drop(&mut self) {
         self.pool.abort();
+        self.shared.recovery.close();
         self.stop.cancel();
         self.tasks.close();
     }

@@ -12,9 +12,10 @@ use webnn_bridge::{BridgeConfig, LaunchSpec};
 use crate::accelerator::{Accelerator, LaunchFailure};
 use crate::error::BuildError;
 use crate::history::History;
+use crate::recover::RecoveryOptions;
 
 /// The browsers that are tried where none was asked for, best first: WebNN before the rest, then what starts fastest.
-const PREFERRED: &[BrowserName] = &[
+pub(crate) const PREFERRED: &[BrowserName] = &[
     BrowserName::ChromiumHeadlessShell,
     BrowserName::Edge,
     BrowserName::Chrome,
@@ -39,6 +40,7 @@ pub struct AcceleratorBuilder {
     tolerant: bool,
     history: Option<Location>,
     explore: Option<bool>,
+    recovery: RecoveryOptions,
 }
 
 impl AcceleratorBuilder {
@@ -107,6 +109,12 @@ impl AcceleratorBuilder {
         self
     }
 
+    /// How browsers that are lost are revived. Default: [`RecoveryOptions::default`].
+    pub fn recovery(mut self, options: RecoveryOptions) -> Self {
+        self.recovery = options;
+        self
+    }
+
     /// Settings of the page server. Default: [`BridgeConfig::new`].
     pub fn bridge(mut self, config: BridgeConfig) -> Self {
         self.bridge = Some(config);
@@ -137,6 +145,7 @@ impl AcceleratorBuilder {
             tolerant,
             history,
             explore,
+            recovery,
         } = self;
         pool.selection.explore = explore.unwrap_or_else(|| pool.selection.explore || history.is_some());
         let home = match home {
@@ -149,7 +158,8 @@ impl AcceleratorBuilder {
         };
         // Detection runs programs with `--version` and waits for them.
         let must_have_one = specs.is_empty();
-        let found = tokio::task::spawn_blocking(move || find_browsers(&home, browsers, must_have_one));
+        let at = home.clone();
+        let found = tokio::task::spawn_blocking(move || find_browsers(&at, browsers, must_have_one));
         let (installed, mut missing) = found.await.map_err(|_| BuildError::TaskLost)??;
         if !tolerant && !missing.is_empty() {
             return Err(missing.swap_remove(0).error);
@@ -168,7 +178,7 @@ impl AcceleratorBuilder {
         let begun = tokio::task::spawn_blocking(move || History::begin(history, listener)).await;
         let (history, learning) = begun.map_err(|_| BuildError::TaskLost)??;
         let pool = Pool::with_learning(pool, telemetry, learning)?;
-        Accelerator::start(pool, history, bridge, specs, missing, tolerant).await
+        Accelerator::start(pool, history, bridge, (recovery, home), specs, missing, tolerant).await
     }
 }
 

@@ -18,6 +18,9 @@ pub enum BuildError {
     /// A setting of the pool is wrong.
     #[error("a setting of the pool is wrong")]
     Config(#[from] pool_core::ConfigError),
+    /// A setting of recovery is wrong.
+    #[error("a setting of recovery is wrong")]
+    Recovery(#[from] recovery::ConfigError),
     /// The bridge could not start.
     #[error("the page server could not start")]
     Bridge(#[from] webnn_bridge::BridgeError),

@@ -7,6 +7,8 @@ use serde::Serialize;
 use telemetry::Snapshot;
 use vocab::{Backend, BrowserName, DeviceKind};
 
+use crate::recover::RecoveryReport;
+
 /// What [`Accelerator::export_telemetry`](crate::Accelerator::export_telemetry) is to include beside the counters,
 /// latencies and recent events. Default: nothing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -37,6 +39,9 @@ pub struct TelemetryExport {
     /// The analysis of the history.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub performance: Option<Analysis>,
+    /// What recovery is doing and has learned, where it is enabled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recovery: Option<RecoveryReport>,
 }
 
 /// One page.

@@ -32,8 +32,8 @@ mod error;
 mod export;
 mod history;
 mod model;
+mod recover;
 mod respond;
-mod supervise;
 
 pub use accelerated::{AcceleratedModel, RunOptions};
 pub use accelerator::{Accelerator, LaunchFailure};
@@ -42,12 +42,16 @@ pub use error::{BuildError, HistoryError, ModelError};
 pub use export::{ConnectedBackend, Connection, TelemetryExport, TelemetryOptions};
 pub use history::analyze_location;
 pub use model::{ModelSpec, ResolvedModel, family_by_name};
+pub use recover::{LearnedRung, RecoveryOptions, RecoveryReport};
 pub use respond::response;
 
 pub use perf_history::analysis::{Analysis, AnalysisSettings};
 pub use perf_history::{Location, Source};
 pub use pool_core::selection::{Decision, SelectionConfig, Why};
 pub use pool_core::{Completed, PoolConfig, RunError, RunReport};
+pub use recovery::{
+    Explanation, Fault, Recovered, RecoveryConfig, RecoverySettings, ResourcePoolErrorRecovery, Rung,
+};
 pub use webnn_bridge::{Admission, BridgeConfig, BrowserSource, LaunchSpec, Page, PageEnd, Verdict};
 
 /// The README's example is compiled with the tests.

@@ -8,7 +8,7 @@ use telemetry::{Event, LeaveCause};
 use tensor::Bindings;
 use vocab::{Backend, DeviceKind, RequestId, SessionId, WorkerId};
 
-use crate::{Constraints, Model, RunError, RunReport};
+use crate::{Constraints, Held, Model, RunError, RunReport};
 
 /// One run of one request on one worker: the right to one of its slots. A request that is tried again gets another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -34,6 +34,8 @@ pub struct Submission {
     pub preload: bool,
     /// The bytes of the inputs.
     pub bytes_in: u64,
+    /// The only worker that will do, where one is named.
+    pub worker: Option<WorkerId>,
 }
 
 /// What a run that succeeded gave, but for the tensors.
@@ -103,6 +105,8 @@ pub enum Action {
         worker: WorkerId,
         /// Why it is out.
         cause: LeaveCause,
+        /// What it had loaded, oldest first.
+        held: Vec<Held>,
     },
     /// Give a request its one answer.
     Finish {

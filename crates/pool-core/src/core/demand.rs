@@ -28,7 +28,7 @@ impl Core {
     /// The backends that requests with these needs may use now.
     pub(super) fn usable(&self, needs: &Needs, bytes: u64) -> BackendSet {
         needs.usable(|backend| {
-            if needs.not_workers.is_empty() {
+            if needs.not_workers.is_empty() && needs.only_worker.is_none() {
                 BrowserName::ALL.iter().any(|&browser| {
                     needs.browser_fits(browser)
                         && self.offers.budget(browser, backend).is_some_and(|budget| budget >= bytes)
@@ -45,8 +45,8 @@ impl Core {
         if self.workers.values().any(|worker| fits(needs, worker, bytes) && offers(worker)) {
             return Capable::Now;
         }
-        if needs.arm.is_some() {
-            // Nobody waits for an arm that was only the pool's own choice.
+        if needs.arm.is_some() || needs.only_worker.is_some() {
+            // Nobody waits for an arm that was only the pool's own choice, and a worker that is lost joins as another.
             return Capable::Nobody;
         }
         let may_use = |backend: Backend| {

@@ -41,6 +41,8 @@ pub(crate) struct Needs {
     pub(crate) preload: bool,
     pub(crate) not_backends: BackendSet,
     pub(crate) not_workers: Vec<WorkerId>,
+    /// The only worker that will do, where one was named.
+    pub(crate) only_worker: Option<WorkerId>,
     /// The only arm to use, where one was chosen for the request.
     pub(crate) arm: Option<Arc<Arm>>,
 }
@@ -69,6 +71,7 @@ impl Needs {
             preload,
             not_backends: BackendSet::default(),
             not_workers: Vec::new(),
+            only_worker: None,
             arm: None,
         }
     }
@@ -105,6 +108,7 @@ impl Needs {
         self.browser_fits(info.browser)
             && info.memory_budget_bytes >= bytes
             && (self.not_workers.is_empty() || !self.not_workers.contains(&id))
+            && self.only_worker.is_none_or(|only| only == id)
             && self.arm.as_ref().is_none_or(|arm| arm_of(arm.backend).as_ref() == Some(arm))
     }
 

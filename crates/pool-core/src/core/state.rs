@@ -145,6 +145,7 @@ impl Core {
             .filter(|session| session.phase == SessionPhase::Loading)
             .map(|session| self.lost_load(now, session))
             .collect();
+        let held = self.held(&here);
         let Some(worker) = self.workers.remove(&id) else { return };
         self.idle.remove(&id);
         for lease in &worker.leases {
@@ -171,7 +172,7 @@ impl Core {
         self.count_offers();
         self.expect_back(now, &worker, cause);
         self.emit(Event::WorkerLeft { worker: id, cause });
-        self.actions.push(Action::Forget { worker: id, cause });
+        self.actions.push(Action::Forget { worker: id, cause, held });
         let failures = hit.into_iter().map(|(request, (backend, loading))| {
             (request, Failure { worker: id, backend, loading, error: error.clone() })
         });
@@ -221,7 +222,7 @@ impl Core {
     }
 
     fn admit(&mut self, now: Instant, submission: Submission) -> Result<RequestId, RunError> {
-        let Submission { model, dims, constraints, preload, bytes_in } = submission;
+        let Submission { model, dims, constraints, preload, bytes_in, worker } = submission;
         if self.closed {
             return Err(RunError::ShuttingDown);
         }
@@ -233,6 +234,7 @@ impl Core {
             });
         }
         let mut needs = Needs::new(&constraints, preload);
+        needs.only_worker = worker;
         let fallback = constraints.fallback || needs.any_backend();
         let bytes = model.memory_estimate_bytes;
         if fallback {

@@ -7,6 +7,7 @@ use vocab::{Backend, BrowserName, ModelHash, SessionId, WorkerId};
 use super::Core;
 use super::requests::LeaseState;
 use super::sessions::SessionPhase;
+use crate::Held;
 
 /// Everything that the core holds, counted.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -87,6 +88,20 @@ impl Core {
             timers: self.timers.len(),
             closed: self.closed,
         }
+    }
+
+    /// What can run, of these sessions, oldest first.
+    pub(super) fn held(&self, sessions: &[SessionId]) -> Vec<Held> {
+        let all = sessions.iter().filter_map(|session| self.sessions.get(session));
+        let mut ready: Vec<_> = all.filter(|session| session.phase == SessionPhase::Ready).collect();
+        ready.sort_unstable_by_key(|session| session.id);
+        let held = ready.into_iter().map(|session| Held {
+            model: Arc::clone(&session.model),
+            backend: session.backend,
+            device: session.device.clone(),
+            dims: session.dims.clone(),
+        });
+        held.collect()
     }
 
     fn worker_stats(&self, id: WorkerId) -> Option<WorkerStats> {

@@ -250,7 +250,14 @@ pub(crate) fn failed(kind: FailureKind) -> LinkError {
 }
 
 pub(crate) fn submission(model: &Arc<Model>, constraints: Constraints) -> Submission {
-    Submission { model: Arc::clone(model), dims: Arc::default(), constraints, preload: false, bytes_in: 0 }
+    Submission {
+        model: Arc::clone(model),
+        dims: Arc::default(),
+        constraints,
+        preload: false,
+        bytes_in: 0,
+        worker: None,
+    }
 }
 
 /// Bindings of the symbol `n` to a size.

@@ -143,15 +143,49 @@ impl RunningBrowser {
     }
 
     /// Asks the driver whether the browser still has its tab. Being asked also keeps a grid from ending the session as one
-    /// that nobody uses. No answer in time counts as yes: a busy machine is slow, and other signs tell of a dead one.
-    pub(crate) async fn has_tab(&self) -> bool {
+    /// that nobody uses.
+    pub(crate) async fn tab(&self, limit: Duration) -> Tab {
+        let Some(session) = &self.session else { return Tab::Gone };
+        match tokio::time::timeout(limit, session.window()).await {
+            Ok(Ok(_)) => Tab::Open,
+            Ok(Err(_)) => Tab::Gone,
+            Err(_) => Tab::NoAnswer,
+        }
+    }
+
+    /// Whether the driver says that the page's process has crashed. Some say so only when they are to do something in the
+    /// page; no answer in time, and every other failure, proves nothing.
+    pub(crate) async fn has_crashed(&self, limit: Duration) -> bool {
         let Some(session) = &self.session else { return false };
-        !matches!(tokio::time::timeout(SESSION_END, session.window()).await, Ok(Err(_)))
+        let asked = tokio::time::timeout(limit, session.execute("return 1", Vec::new())).await;
+        matches!(asked, Ok(Err(error)) if error.to_string().contains("crash"))
+    }
+
+    /// Whether the browser still has its tab, where no answer in time counts as yes: a busy machine is slow, and other signs tell of a dead one.
+    pub(crate) async fn has_tab(&self) -> bool {
+        self.tab(SESSION_END).await != Tab::Gone
     }
 
     /// The driver's process id, if it is a process of ours.
     pub(crate) fn driver_id(&self) -> Option<u32> {
         self.driver.lock().as_ref().and_then(OwnedProcess::id)
+    }
+
+    /// Kills the browser and its driver without asking them, and deletes the profile. A browser on another machine can
+    /// only be asked.
+    pub(crate) async fn kill(&self) {
+        if !self.local {
+            return self.end().await;
+        }
+        let _ = self.session.clone().map(WebDriver::leak);
+        let driver = self.driver.lock().take();
+        if let Some(driver) = driver {
+            driver.end(Duration::ZERO).await;
+        }
+        let place = self.place.lock().take();
+        if let Some(place) = place {
+            place.clear().await;
+        }
     }
 
     /// Closes the browser, ends the driver and deletes the profile.
@@ -174,6 +208,18 @@ impl RunningBrowser {
             place.clear().await;
         }
     }
+}
+
+/// What the driver says of the browser's tab.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(clippy::exhaustive_enums, reason = "there, not there and no answer are all that there is")]
+pub enum Tab {
+    /// It is there. Its page may have crashed all the same.
+    Open,
+    /// It is not, or the driver is not.
+    Gone,
+    /// The driver did not answer in time.
+    NoAnswer,
 }
 
 impl Drop for RunningBrowser {

@@ -8,5 +8,6 @@ mod spec;
 
 pub(crate) use display::Display;
 pub(crate) use driver::RunningBrowser;
+pub use driver::Tab;
 pub use error::LaunchError;
 pub use spec::{BrowserSource, LaunchSpec};

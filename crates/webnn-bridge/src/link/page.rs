@@ -42,6 +42,8 @@ pub(crate) struct PageState {
     pub(super) sessions: DashMap<SessionId, Backend>,
     next_call: AtomicU64,
     pings: Pings,
+    /// When anything came over the control connection last.
+    heard: Mutex<Instant>,
     end: EndSignal,
 }
 
@@ -64,6 +66,7 @@ impl PageState {
             sessions: DashMap::new(),
             next_call: AtomicU64::new(1),
             pings: Pings::default(),
+            heard: Mutex::new(Instant::now()),
             end: EndSignal::default(),
         }
     }
@@ -82,6 +85,11 @@ impl PageState {
 
     pub(crate) fn pings(&self) -> &Pings {
         &self.pings
+    }
+
+    /// The page has said something over its control connection.
+    pub(crate) fn heard(&self) {
+        *self.heard.lock() = Instant::now();
     }
 
     /// Pings the page, and waits for the answer or the page's end.
@@ -280,6 +288,19 @@ impl Page {
     /// [`LinkError::TimedOut`] after `timeout`; [`LinkError::Vanished`] if the page has ended.
     pub async fn ping(&self, timeout: Duration) -> Result<Duration, LinkError> {
         self.state.ping(timeout).await
+    }
+
+    /// How the page ended, once it has.
+    #[must_use]
+    pub fn end_cause(&self) -> Option<PageEnd> {
+        self.state.end_cause().cloned()
+    }
+
+    /// For how long nothing has come over the control connection. A page that is well answers a ping every
+    /// [`heartbeat`](crate::BridgeLimits::heartbeat).
+    #[must_use]
+    pub fn silence(&self) -> Duration {
+        self.state.heard.lock().elapsed()
     }
 
     /// Calls that wait for the page's answer, over all its engines.

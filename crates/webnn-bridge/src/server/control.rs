@@ -138,6 +138,7 @@ async fn converse(
             message = socket.recv() => {
                 // Whatever the page says shows that it is there.
                 last_answer = Instant::now();
+                page.heard();
                 match message {
                     Some(Ok(Message::Text(text))) => if let Some(end) = receive(launch, page, &text) { return end },
                     Some(Ok(Message::Close(frame))) => return PageEnd::Disconnected { code: frame.map(|frame| frame.code) },

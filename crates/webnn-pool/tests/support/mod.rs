@@ -2,12 +2,16 @@
 #![allow(dead_code, unused_imports, unreachable_pub, reason = "each test binary uses a part")]
 
 mod command;
+mod faults;
 mod fixture;
 mod leftovers;
+mod proxy;
 
 pub use command::{Ran, RunArgs, pool, webnn_pool};
+pub use faults::{ChaosFault, Dice};
 pub use fixture::{Fixture, fixture, max_delta, repository};
 pub use leftovers::{Kept, marked, of_browser, sockets, until, until_now};
+pub use proxy::{Proxy, free_port};
 pub use vocab::{Backend, BrowserName};
 
 /// The engines that set-up installs, so that every test machine has them.

@@ -1,0 +1,44 @@
+//! How browsers are revived.
+
+use std::time::Duration;
+
+use recovery::RecoverySettings;
+
+/// How browsers in trouble are revived. Set the fields, then hand it to
+/// [`AcceleratorBuilder::recovery`](crate::AcceleratorBuilder::recovery).
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct RecoveryOptions {
+    /// Whether a browser that is lost is revived. Default: yes; otherwise it is ended, and the pool goes on without it.
+    pub enabled: bool,
+    /// Whether another installed browser may take the place of one that cannot be revived. Default: yes.
+    pub switch: bool,
+    /// How often each browser is looked at, beside what tells of itself. Default 1 s.
+    pub heartbeat: Duration,
+    /// How long a page that lost its connection may take to connect again by itself before something else is tried; once
+    /// it has connected, it may take as long as the ladder allows. Default 2.5 s: its own attempts begin after 0.1 s.
+    pub absence: Duration,
+    /// How long a driver may take to answer the question whether it still has its browser. Default 2 s.
+    pub answer: Duration,
+    /// The recovery layer's own settings. Defaults: those of [`RecoverySettings`], but a page that is silent for 5 s is
+    /// asked by a ping of its own, and counts as hung if it leaves that unanswered too; a reconnection may take 20 s,
+    /// because a page that starts again probes its backends again.
+    pub settings: RecoverySettings,
+}
+
+impl Default for RecoveryOptions {
+    fn default() -> Self {
+        let mut settings = RecoverySettings::default();
+        settings.diagnosis.control_silence = Duration::from_secs(5);
+        settings.ladder.limits.reconnect = Duration::from_secs(20);
+        settings.signs_limit = Duration::from_secs(3);
+        Self {
+            enabled: true,
+            switch: true,
+            heartbeat: Duration::from_secs(1),
+            absence: Duration::from_millis(2_500),
+            answer: Duration::from_secs(2),
+            settings,
+        }
+    }
+}

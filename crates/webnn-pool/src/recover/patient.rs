@@ -1,0 +1,132 @@
+//! One supervised browser, and the seam through which it is revived.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use pool_core::{Held, LeaveCause, Membership};
+use recovery::{AttemptError, Fault, Reviver, Rung, RungSet, Signs, Subject};
+use tokio::time::Instant;
+use vocab::WorkerId;
+use webnn_bridge::{LaunchSpec, LaunchedBrowser, Page};
+
+use super::error::ReviveError;
+use super::proof::join;
+use super::shared::Shared;
+
+/// One supervised browser.
+#[derive(Debug)]
+pub(crate) struct Patient {
+    pub(super) shared: Arc<Shared>,
+    pub(super) state: Mutex<State>,
+}
+
+/// What there is of it now.
+#[derive(Debug)]
+pub(super) struct State {
+    /// How it was launched, or the one that has taken its place.
+    pub(super) spec: LaunchSpec,
+    pub(super) browser: Option<Arc<LaunchedBrowser>>,
+    /// The page that serves, or served last.
+    pub(super) page: Page,
+    /// A page that came and has to prove itself.
+    pub(super) fresh: Option<Page>,
+    pub(super) membership: Option<Membership>,
+    /// The worker that serves, or served last.
+    pub(super) worker: WorkerId,
+    /// What it had loaded when it was lost.
+    pub(super) lost: Vec<Held>,
+    /// Whether the driver said that the page crashed.
+    pub(super) crashed: bool,
+}
+
+impl Patient {
+    /// Lets the first page of a browser join the pool.
+    pub(crate) fn admit(shared: Arc<Shared>, spec: LaunchSpec, browser: LaunchedBrowser, page: Page) -> Self {
+        shared.list(None, &page);
+        let membership = join(&shared.pool, &page);
+        let state = State {
+            spec,
+            browser: Some(Arc::new(browser)),
+            worker: membership.worker(),
+            membership: Some(membership),
+            page,
+            fresh: None,
+            lost: Vec::new(),
+            crashed: false,
+        };
+        Self { shared, state: Mutex::new(state) }
+    }
+
+    pub(super) fn subject(&self) -> Subject {
+        let state = self.state.lock();
+        Subject { worker: state.worker, browser: Some(state.spec.name) }
+    }
+
+    pub(super) fn page(&self) -> Page {
+        self.state.lock().page.clone()
+    }
+
+    pub(super) fn browser(&self) -> Option<Arc<LaunchedBrowser>> {
+        self.state.lock().browser.clone()
+    }
+
+    /// Takes the worker out of the pool, if it is there, and takes note of what it had loaded.
+    pub(super) fn depart(&self, cause: LeaveCause) {
+        let membership = self.state.lock().membership.take();
+        if let Some(membership) = membership {
+            membership.put_out(cause);
+            let held = membership.held();
+            self.state.lock().lost = held;
+        }
+    }
+
+    /// Ends the browser in order.
+    pub(super) async fn end(&self) {
+        self.depart(LeaveCause::Retired);
+        let browser = self.state.lock().browser.take();
+        if let Some(browser) = browser.and_then(Arc::into_inner) {
+            browser.end().await;
+        }
+    }
+}
+
+/// Why a worker with this fault leaves the pool.
+pub(super) fn leave_cause(fault: Fault) -> LeaveCause {
+    match fault {
+        Fault::PageHung | Fault::WorkerHung | Fault::Slow => LeaveCause::Unresponsive,
+        Fault::SocketLost => LeaveCause::Disconnected,
+        Fault::WrongNumbers => LeaveCause::Quarantined,
+        _ => LeaveCause::Crashed,
+    }
+}
+
+impl Reviver for Patient {
+    type Error = ReviveError;
+
+    fn offers(&self) -> RungSet {
+        let mut offered = RungSet::NONE.with(Rung::Restart);
+        if self.state.lock().browser.is_some() {
+            offered = offered.with(Rung::Ping).with(Rung::Reconnect).with(Rung::Refresh);
+        }
+        if self.shared.options.switch { offered.with(Rung::Switch) } else { offered }
+    }
+
+    async fn signs(&self) -> Signs {
+        self.look(self.shared.options.answer).await
+    }
+
+    async fn attempt(&self, rung: Rung, until: Instant) -> Result<(), AttemptError<ReviveError>> {
+        match rung {
+            Rung::Ping => self.ping(until).await?,
+            Rung::Reconnect => self.reconnect().await?,
+            Rung::Refresh => self.refresh().await?,
+            Rung::Restart => self.restart().await?,
+            Rung::Switch => return self.switch().await,
+        }
+        Ok(())
+    }
+
+    async fn proved(&self, rung: Rung, until: Instant) -> Result<(), ReviveError> {
+        if rung == Rung::Ping { self.still_serves() } else { self.serves_again(rung, until).await }
+    }
+}

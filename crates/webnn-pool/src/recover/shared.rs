@@ -1,0 +1,110 @@
+//! What all supervised browsers share.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+use pool_core::Pool;
+use provision::Home;
+use recovery::ResourcePoolErrorRecovery;
+use tokio_util::sync::CancellationToken;
+use vocab::BrowserName;
+use webnn_bridge::{Bridge, Page};
+
+use super::config::RecoveryOptions;
+
+/// What all supervised browsers share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) pool: Pool<Page>,
+    /// The newest page of each browser.
+    pub(crate) pages: Mutex<Vec<Page>>,
+    /// Weak, so that no task of a browser keeps the page server and the processes of a dropped accelerator alive.
+    pub(crate) bridge: Weak<Bridge>,
+    pub(crate) recovery: ResourcePoolErrorRecovery,
+    pub(crate) options: RecoveryOptions,
+    /// Where other browsers are looked for.
+    pub(crate) home: Home,
+    /// Fires when nothing is to be revived any more.
+    pub(crate) stop: CancellationToken,
+    /// How many browsers of each name are in trouble, or were given up.
+    troubled: Mutex<BTreeMap<BrowserName, usize>>,
+    /// How many requests had been accepted when the retry budget was paid last.
+    paid: Mutex<u64>,
+}
+
+/// Says that a browser is in trouble, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Troubled {
+    shared: Arc<Shared>,
+    name: BrowserName,
+}
+
+/// So many requests fill the retry budget, whatever it held.
+const FILL: u64 = 1_000;
+
+impl Shared {
+    pub(crate) fn new(
+        pool: Pool<Page>,
+        bridge: Weak<Bridge>,
+        recovery: ResourcePoolErrorRecovery,
+        options: RecoveryOptions,
+        home: Home,
+    ) -> Self {
+        Self {
+            pool,
+            pages: Mutex::default(),
+            bridge,
+            recovery,
+            options,
+            home,
+            stop: CancellationToken::new(),
+            troubled: Mutex::default(),
+            paid: Mutex::default(),
+        }
+    }
+
+    /// Puts a page into the list, in the place of the one with the label `before`.
+    pub(crate) fn list(&self, before: Option<&str>, page: &Page) {
+        let mut pages = self.pages.lock();
+        match pages.iter_mut().find(|known| before == Some(known.label())) {
+            Some(place) => *place = page.clone(),
+            None => pages.push(page.clone()),
+        }
+    }
+
+    pub(super) fn troubled(self: &Arc<Self>, name: BrowserName) -> Troubled {
+        *self.troubled.lock().entry(name).or_default() += 1;
+        Troubled { shared: Arc::clone(self), name }
+    }
+
+    pub(super) fn is_troubled(&self, name: BrowserName) -> bool {
+        self.troubled.lock().get(&name).is_some_and(|&count| count > 0)
+    }
+
+    /// Pays the requests since the last time into the retry budget. Telemetry counts them anyway, so that nothing is
+    /// done for a request while all is well.
+    pub(super) fn pay(&self) {
+        let counters = self.pool.telemetry().snapshot().counters;
+        let accepted = counters.get("requests_accepted").copied().unwrap_or_default();
+        let before = std::mem::replace(&mut *self.paid.lock(), accepted);
+        for _ in 0..accepted.saturating_sub(before).min(FILL) {
+            self.recovery.request_came();
+        }
+    }
+}
+
+impl Troubled {
+    /// It stays in trouble.
+    pub(super) fn for_good(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Troubled {
+    fn drop(&mut self) {
+        if let Some(count) = self.shared.troubled.lock().get_mut(&self.name) {
+            *count = count.saturating_sub(1);
+        }
+    }
+}

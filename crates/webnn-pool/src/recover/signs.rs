@@ -1,0 +1,59 @@
+//! What can be seen of a browser.
+
+use std::time::Duration;
+
+use recovery::{Seen, Signs};
+use webnn_bridge::Tab;
+
+use super::patient::Patient;
+
+impl Patient {
+    /// What is known without asking anybody.
+    pub(super) fn glance(&self) -> Signs {
+        let (page, browser, crashed) = {
+            let state = self.state.lock();
+            (state.page.clone(), state.browser.clone(), state.crashed)
+        };
+        let mut signs = Signs::default();
+        signs.tab_crashed = crashed;
+        signs.leases = u32::try_from(page.calls_in_flight()).unwrap_or(u32::MAX);
+        match &browser {
+            None => signs.process = Seen::Down,
+            Some(browser) if browser.driver_ended() => signs.driver = Seen::Down,
+            Some(_) => {}
+        }
+        let ended = page.end_cause();
+        if ended.is_none() {
+            signs.control = Seen::Up;
+            signs.control_silence = Some(page.silence());
+        } else if matches!(ended, Some(webnn_bridge::PageEnd::Silent { .. })) {
+            // The connection was there, and was given up because nobody answered over it.
+            signs.control_silence = Some(page.silence());
+        } else {
+            signs.control = Seen::Down;
+        }
+        signs
+    }
+
+    /// The same, after asking the driver.
+    pub(super) async fn look(&self, limit: Duration) -> Signs {
+        let mut signs = self.glance();
+        let Some(browser) = self.browser() else { return signs };
+        if signs.driver == Seen::Down {
+            return signs;
+        }
+        match browser.tab(limit).await {
+            Tab::Open => {
+                signs.process = Seen::Up;
+                signs.driver = Seen::Up;
+            }
+            // It may be the driver that has just ended.
+            Tab::Gone if browser.driver_ended() => signs.driver = Seen::Down,
+            Tab::Gone => signs.process = Seen::Down,
+            // Neither page nor driver answers. Whatever goes through this driver would not be done.
+            Tab::NoAnswer if signs.control != Seen::Down => signs.driver = Seen::Down,
+            Tab::NoAnswer => {}
+        }
+        signs
+    }
+}

@@ -1,0 +1,94 @@
+//! One task for each browser.
+
+use std::sync::Arc;
+
+use pool_core::LeaveCause;
+use recovery::Fault;
+
+use super::patient::{Patient, leave_cause};
+
+/// Keeps a browser in the pool until everything stops or it cannot be revived; then ends it.
+pub(crate) async fn supervise(patient: Patient) {
+    let stop = patient.shared.stop.clone();
+    loop {
+        let fault = tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            fault = patient.trouble() => fault,
+        };
+        let goes_on = tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            goes_on = patient.revive(fault) => goes_on,
+        };
+        if !goes_on {
+            break;
+        }
+    }
+    patient.end().await;
+}
+
+impl Patient {
+    /// Revives the browser. Answers whether it lives.
+    async fn revive(&self, fault: Fault) -> bool {
+        let shared = &self.shared;
+        let subject = self.subject();
+        let name = self.state.lock().spec.name;
+        let troubled = shared.troubled(name);
+        let silent = matches!(fault, Fault::PageHung | Fault::WorkerHung);
+        if self.page().end_cause().is_some() || !silent {
+            self.depart(leave_cause(fault));
+        }
+        if !shared.options.enabled {
+            self.depart(LeaveCause::Crashed);
+            tracing::warn!(browser = %name, %fault, "a browser is lost");
+            troubled.for_good();
+            return false;
+        }
+        shared.pay();
+        let fault = if silent { self.hung(fault).await } else { fault };
+        match shared.recovery.recover(subject, fault, self).await {
+            Ok(recovered) => {
+                let worker = self.state.lock().worker;
+                tracing::info!(
+                    browser = %name, %worker, fault = %recovered.fault, rung = %recovered.rung,
+                    took = ?recovered.took, "a browser is back"
+                );
+                true
+            }
+            Err(error) => {
+                tracing::warn!(browser = %name, error = &error as &dyn std::error::Error, "a browser is given up");
+                troubled.for_good();
+                false
+            }
+        }
+    }
+}
+
+impl Patient {
+    /// What is wrong with a page that is silent, or does not do what it was asked: its driver may be dead or stopped too,
+    /// and then no fresh page can be asked for. One that answers a ping of its own meanwhile has no worse than what was
+    /// seen first, whatever its driver does.
+    async fn hung(&self, fault: Fault) -> Fault {
+        let limit = self.shared.options.answer;
+        let page = self.page();
+        let (ping, signs) = tokio::join!(page.ping(limit), self.look(limit));
+        if ping.is_ok() {
+            return fault;
+        }
+        match recovery::diagnose(&signs, &self.shared.options.settings.diagnosis) {
+            Some(worse) if worse < Fault::PageHung => {
+                self.depart(leave_cause(worse));
+                worse
+            }
+            _ => Fault::PageHung,
+        }
+    }
+}
+
+/// A patient travels into its task.
+const _: fn() = || {
+    fn sendable<T: Send>(_: T) {}
+    let _ = |patient: Patient| sendable(supervise(patient));
+    let _: fn(Arc<Patient>) = drop;
+};
