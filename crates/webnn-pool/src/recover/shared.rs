@@ -38,6 +38,7 @@ pub(crate) struct Shared {
 pub(super) struct Troubled {
     shared: Arc<Shared>,
     name: BrowserName,
+    for_good: bool,
 }
 
 /// So many requests fill the retry budget, whatever it held.
@@ -75,7 +76,7 @@ impl Shared {
 
     pub(super) fn troubled(self: &Arc<Self>, name: BrowserName) -> Troubled {
         *self.troubled.lock().entry(name).or_default() += 1;
-        Troubled { shared: Arc::clone(self), name }
+        Troubled { shared: Arc::clone(self), name, for_good: false }
     }
 
     pub(super) fn is_troubled(&self, name: BrowserName) -> bool {
@@ -96,13 +97,16 @@ impl Shared {
 
 impl Troubled {
     /// It stays in trouble.
-    pub(super) fn for_good(self) {
-        std::mem::forget(self);
+    pub(super) fn for_good(mut self) {
+        self.for_good = true;
     }
 }
 
 impl Drop for Troubled {
     fn drop(&mut self) {
+        if self.for_good {
+            return;
+        }
         if let Some(count) = self.shared.troubled.lock().get_mut(&self.name) {
             *count = count.saturating_sub(1);
         }
