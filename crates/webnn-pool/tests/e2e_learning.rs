@@ -7,9 +7,11 @@ mod support;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use pool_core::Completed;
 use pool_core::selection::Why;
+use rustix::process::{Pid, Signal, kill_process};
 use support::{Backend, BrowserName, ENGINES, Kept, fixture};
 use tensor::{NamedTensor, Tensor};
 use webnn_pool::{AcceleratedModel, Accelerator, Location, ModelSpec, RunOptions, Source};
@@ -194,26 +196,48 @@ async fn each_size_finds_its_best_arm_and_a_new_process_still_knows() {
     accelerator.shutdown().await;
 }
 
-/// Stops the processes of a browser for three quarters of the time, until it is dropped.
-struct Slowed(std::process::Child, Vec<String>);
+/// Stops the processes of a browser for three quarters of the time, until it is dropped. It starts no program for that: on
+/// a busy machine that would take longer than the browser is to run.
+struct Slowed {
+    task: tokio::task::JoinHandle<()>,
+    ids: Vec<Pid>,
+}
 
 impl Slowed {
     fn new(processes: &[(i32, String)]) -> Self {
-        assert!(!processes.is_empty(), "the browser runs");
-        let ids: Vec<String> = processes.iter().map(|(id, _)| id.to_string()).collect();
-        let script =
-            "while :; do kill -STOP \"$@\"; sleep 0.15; kill -CONT \"$@\"; sleep 0.05; done 2>/dev/null";
-        let mut shell = std::process::Command::new("sh");
-        shell.args(["-c", script, "slow"]).args(&ids);
-        Self(shell.spawn().expect("a shell"), ids)
+        let ids: Vec<Pid> = processes.iter().filter_map(|(id, _)| Pid::from_raw(*id)).collect();
+        assert!(!ids.is_empty(), "the browser runs");
+        let slowed = ids.clone();
+        let task = tokio::spawn(async move {
+            loop {
+                signal(&slowed, Signal::STOP);
+                tokio::time::sleep(Duration::from_millis(150)).await;
+                signal(&slowed, Signal::CONT);
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        });
+        Self { task, ids }
+    }
+
+    /// Lets them run again.
+    async fn end(mut self) {
+        self.task.abort();
+        // Whatever it was about to do is done.
+        let _ = (&mut self.task).await;
     }
 }
 
 impl Drop for Slowed {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-        let _ = std::process::Command::new("kill").arg("-CONT").args(&self.1).status();
+        self.task.abort();
+        signal(&self.ids, Signal::CONT);
+    }
+}
+
+fn signal(ids: &[Pid], signal: Signal) {
+    for &id in ids {
+        // One of them may have ended by itself.
+        let _ = kill_process(id, signal);
     }
 }
 
@@ -244,7 +268,7 @@ async fn a_browser_that_is_slowed_loses_its_lead_and_gets_it_back() {
             lost = lost.or(Some(n));
         }
     }
-    drop(slowed);
+    slowed.end().await;
     let mut back = None;
     let mut after = Vec::new();
     for n in 0..70 {
