@@ -58,7 +58,7 @@ impl Membership {
         self.put_out(cause);
     }
 
-    /// The same, and then it can be asked what the worker [`held`](Self::held).
+    /// The same, and once it is [`closed`](Self::closed) it can be asked what the worker [`held`](Self::held).
     pub fn put_out(&self, cause: LeaveCause) {
         self.tell(cause);
     }
@@ -92,11 +92,12 @@ impl Membership {
     }
 
     fn tell(&self, cause: LeaveCause) {
-        if let Some(pool) = self.pool.upgrade() {
-            pool.leave(self.worker, cause);
+        match self.pool.upgrade() {
+            // The pool says so, with what was held: by now, or, where it is just finding the worker gone by itself, in a
+            // moment.
+            Some(pool) => pool.leave(self.worker, cause),
+            None => self.gone.set(cause, Vec::new()),
         }
-        // Where the pool has said it already, with what was held, this changes nothing.
-        self.gone.set(cause, Vec::new());
     }
 }
 

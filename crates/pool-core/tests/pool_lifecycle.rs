@@ -293,3 +293,34 @@ fn a_pool_needs_a_runtime() {
         Pool::<FakeWorker>::new(PoolConfig::default(), Telemetry::new()).expect_err("there is no runtime");
     assert_eq!(error, ConfigError::NoRuntime);
 }
+
+/// Whoever revives a worker is told what it held, also where the pool itself found it gone, and loads that on the worker
+/// that comes back, and on no other.
+#[tokio::test(start_paused = true)]
+async fn what_a_lost_worker_held_is_loaded_again_where_it_comes_back() {
+    let pool = pool(|_| {});
+    let (first, other) = (FakeWorker::new(), FakeWorker::new());
+    let member = pool.join(info(), Arc::new(first.clone()));
+    pool.run(request("a", 1.0)).await.expect("it is answered");
+    assert!(member.held().is_empty(), "it is still there");
+    first.script_run([Step::Vanish]);
+    let lost = pool.run(request("a", 2.0));
+    let stays = pool.join(info(), Arc::new(other.clone()));
+    lost.await.expect("the other one answers");
+    member.closed().await;
+    let held = member.held();
+    assert_eq!(held.iter().map(|held| held.model.hash).collect::<Vec<_>>(), [identity_model("a").hash]);
+
+    let again = FakeWorker::new();
+    let back = pool.join(info(), Arc::new(again.clone()));
+    let mut preload = Preload::new(Arc::clone(&held[0].model));
+    preload.worker = Some(back.worker());
+    let report = pool.preload(preload.clone()).await.expect("it loads");
+    assert_eq!((report.worker, again.counts().loads), (back.worker(), 1));
+    back.leave(LeaveCause::Disconnected);
+    let gone = pool.preload(preload).await;
+    assert!(matches!(gone, Err(RunError::NoWorker(_))), "nobody else will do, and nobody waits: {gone:?}");
+    pool.shutdown().await;
+    drop(stays);
+    check_nothing_left(&pool);
+}

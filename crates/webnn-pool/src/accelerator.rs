@@ -62,6 +62,7 @@ impl Accelerator {
         tolerant: bool,
     ) -> Result<Self, BuildError> {
         let memory_budget_bytes = bridge.memory_budget_bytes;
+        options.validate()?;
         let recovery = ResourcePoolErrorRecovery::new(options.settings.clone(), pool.telemetry().clone())?;
         let bridge = Arc::new(Bridge::start(bridge).await?);
         let shared = Shared::new(pool.clone(), Arc::downgrade(&bridge), recovery, options, home);

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use pool_core::core::SessionPhase;
 use provision::{Detection, Home, detect, find_runtime};
 use support::{
     Backend, BrowserName, ChaosFault, Dice, Fixture, Kept, Proxy, fixture, free_port, marked, until,
@@ -162,9 +163,13 @@ impl Rig {
             let workers = self.accelerator.stats().core.workers;
             let whole = |browser: &BrowserName| {
                 let its = workers.iter().find(|worker| worker.browser == *browser);
-                its.is_some_and(|worker| worker.sessions.iter().any(|session| session.model == hash))
+                its.is_some_and(|worker| {
+                    let mut sessions = worker.sessions.iter();
+                    sessions.any(|session| session.model == hash && session.phase == SessionPhase::Ready)
+                })
             };
-            browsers.iter().all(whole) && self.ends.lock().right >= right + 20
+            // A fault may hit several engines, and each takes its own time.
+            self.going() == 0 && browsers.iter().all(whole) && self.ends.lock().right >= right + 20
         };
         let mut looks = tokio::time::interval(Duration::from_millis(50));
         let started = Instant::now();
@@ -175,6 +180,15 @@ impl Rig {
             }
         }
         false
+    }
+
+    /// Recoveries that go on.
+    fn going(&self) -> u64 {
+        let counters = self.accelerator.telemetry().snapshot().counters;
+        let sum = |start: &str| -> u64 {
+            counters.iter().filter(|(name, _)| name.starts_with(start)).map(|(_, count)| count).sum()
+        };
+        sum("recoveries_started.") - sum("recoveries_ended.")
     }
 
     fn worker(&self, browser: BrowserName) -> Option<WorkerId> {
@@ -193,7 +207,7 @@ impl Rig {
         let (first_good, ended) =
             tokio::join!(self.first_good(browser, before, started), self.recovered(before, from, started));
         let went = match (first_good, ended) {
-            (Some((first_good, _)), Some((rung, tried, proved))) => {
+            (Some((first_good, _)), Ok((rung, tried, proved))) => {
                 Went { fault, browser, tried, rung, first_good, proved }
             }
             (good, ended) => {
@@ -256,27 +270,33 @@ impl Rig {
         worker: WorkerId,
         from: u64,
         started: Instant,
-    ) -> Option<(Option<Rung>, Vec<Rung>, Duration)> {
+    ) -> Result<(Option<Rung>, Vec<Rung>, Duration), String> {
         let mut turns = tokio::time::interval(Duration::from_millis(50));
-        let (mut seen, mut tried) = (from, Vec::new());
+        let (mut seen, mut tried, mut told, mut missed) = (from, Vec::new(), Vec::new(), 0);
         while started.elapsed() < BACK {
             turns.tick().await;
             for recorded in self.accelerator.telemetry().snapshot().recent {
                 if recorded.sequence <= seen {
                     continue;
                 }
+                missed += recorded.sequence - seen - 1;
                 seen = recorded.sequence;
                 match &*recorded.event {
-                    Event::RungTried { worker: of, rung, .. } if *of == worker => tried.push(*rung),
+                    event @ Event::RungTried { worker: of, rung, .. } if *of == worker => {
+                        tried.push(*rung);
+                        told.push(format!("{event:?}"));
+                    }
                     Event::RecoveryEnded { worker: of, end, rung, .. } if *of == worker => {
-                        let good = end.as_str() == "recovered";
-                        return good.then_some((*rung, tried, started.elapsed()));
+                        if end.as_str() == "recovered" {
+                            return Ok((*rung, tried, started.elapsed()));
+                        }
+                        return Err(format!("{end} after {told:?}"));
                     }
                     _ => {}
                 }
             }
         }
-        None
+        Err(format!("no end of it was told; {told:?}, {missed} events missed"))
     }
 
     /// Ends the load and the pool: every request has ended once, with right numbers or a typed error, and nothing is left.
@@ -405,6 +425,12 @@ fn quantile(times: &mut [f64], share: f64) -> f64 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn chaos_for_as_long_as_was_asked() {
     let Some((seed, length)) = chaos() else { return };
+    // Why a rung did not help is in the log only.
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter("webnn_pool=info,recovery=debug")
+        .with_ansi(false)
+        .with_writer(std::io::stderr)
+        .try_init();
     let engines = [BrowserName::Chromium, BrowserName::Firefox, BrowserName::WebKitGtk];
     for engine in engines {
         let (launch, load) = bare(engine).await;
@@ -470,6 +496,12 @@ async fn chaos_for_as_long_as_was_asked() {
                 rungs.iter().map(|(rung, n)| format!("{rung} {n}")).collect::<Vec<_>>().join(", "),
             );
         }
+    }
+    let counters = rig.accelerator.telemetry().snapshot().counters;
+    for (name, count) in counters.iter().filter(|(name, count)| {
+        **count > 0 && ["recoveries", "rungs", "workers"].iter().any(|start| name.starts_with(start))
+    }) {
+        println!("{name}: {count}");
     }
     println!("{good} of {} recovered in {:.1} min", good + bad, started.elapsed().as_secs_f64() / 60.0);
     for rung in rig.accelerator.export_telemetry(webnn_pool::TelemetryOptions::default()).await.iter() {

@@ -39,8 +39,10 @@ pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 pub(crate) fn main() -> ExitCode {
     let cli = Cli::parse();
-    // Warnings are shown; more on request. Standard error, so that standard output stays what was asked for.
-    let filter = EnvFilter::try_from_env("WEBNN_POOL_LOG").unwrap_or_else(|_| EnvFilter::new("error"));
+    // Errors are shown, and a history that could not be kept; more on request. Standard error, so that standard output
+    // stays what was asked for.
+    let filter = EnvFilter::try_from_env("WEBNN_POOL_LOG")
+        .unwrap_or_else(|_| EnvFilter::new("error,webnn_pool::history=warn"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,

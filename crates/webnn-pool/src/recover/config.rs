@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use recovery::RecoverySettings;
+use recovery::{ConfigError, RecoverySettings};
+
+/// Longer than this, nothing that was lost would be found in a lifetime that matters.
+const LONGEST: Duration = Duration::from_secs(3_600);
 
 /// How browsers in trouble are revived. Set the fields, then hand it to
 /// [`AcceleratorBuilder::recovery`](crate::AcceleratorBuilder::recovery).
@@ -26,6 +29,22 @@ pub struct RecoveryOptions {
     pub settings: RecoverySettings,
 }
 
+impl RecoveryOptions {
+    /// Checks every setting.
+    ///
+    /// # Errors
+    /// The first setting that cannot work.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let Self { enabled: _, switch: _, heartbeat, absence, answer, settings } = self;
+        for (name, got) in [("heartbeat", *heartbeat), ("absence", *absence), ("answer", *answer)] {
+            if got.is_zero() || got > LONGEST {
+                return Err(ConfigError::Duration { name, max: LONGEST, got });
+            }
+        }
+        settings.validate()
+    }
+}
+
 impl Default for RecoveryOptions {
     fn default() -> Self {
         let mut settings = RecoverySettings::default();
@@ -40,5 +59,26 @@ impl Default for RecoveryOptions {
             answer: Duration::from_secs(2),
             settings,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(change: impl FnOnce(&mut RecoveryOptions), works: bool) {
+        let mut options = RecoveryOptions::default();
+        change(&mut options);
+        assert_eq!(options.validate().is_ok(), works, "{options:?}");
+    }
+
+    #[test]
+    fn settings_that_cannot_work_are_refused() {
+        check(|_| {}, true);
+        check(|options| options.heartbeat = Duration::ZERO, false);
+        check(|options| options.absence = Duration::MAX, false);
+        check(|options| options.answer = Duration::ZERO, false);
+        check(|options| options.settings.ladder.deadline = Duration::ZERO, false);
     }
 }

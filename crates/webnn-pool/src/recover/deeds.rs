@@ -52,7 +52,7 @@ impl Patient {
             let state = self.state.lock();
             (state.browser.clone().ok_or(ReviveError::NoBrowser)?, state.spec.name)
         };
-        self.depart(LeaveCause::Unresponsive);
+        self.depart(LeaveCause::Unresponsive).await;
         browser.reload().await.map_err(|source| ReviveError::Launch { browser: name, source })?;
         let page = browser.next_page().await.ok_or(ReviveError::NoPage)?;
         self.state.lock().fresh = Some(page);
@@ -84,7 +84,7 @@ impl Patient {
     /// nothing.
     async fn launch(&self, spec: LaunchSpec) -> Result<(), ReviveError> {
         let name = spec.name;
-        self.depart(LeaveCause::Crashed);
+        self.depart(LeaveCause::Crashed).await;
         let before = self.state.lock().browser.take();
         if let Some(before) = before.and_then(Arc::into_inner) {
             before.kill().await;

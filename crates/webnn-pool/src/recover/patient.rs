@@ -71,18 +71,24 @@ impl Patient {
     }
 
     /// Takes the worker out of the pool, if it is there, and takes note of what it had loaded.
-    pub(super) fn depart(&self, cause: LeaveCause) {
-        let membership = self.state.lock().membership.take();
-        if let Some(membership) = membership {
+    ///
+    /// Cancellation safety: the membership stays until it has told what was held.
+    pub(super) async fn depart(&self, cause: LeaveCause) {
+        let out = self.state.lock().membership.as_ref().map(|membership| {
             membership.put_out(cause);
-            let held = membership.held();
-            self.state.lock().lost = held;
+            membership.out()
+        });
+        let Some(out) = out else { return };
+        out.await;
+        let mut state = self.state.lock();
+        if let Some(membership) = state.membership.take() {
+            state.lost = membership.held();
         }
     }
 
     /// Ends the browser in order.
     pub(super) async fn end(&self) {
-        self.depart(LeaveCause::Retired);
+        self.depart(LeaveCause::Retired).await;
         let browser = self.state.lock().browser.take();
         if let Some(browser) = browser.and_then(Arc::into_inner) {
             browser.end().await;

@@ -1,7 +1,5 @@
 //! One task for each browser.
 
-use std::sync::Arc;
-
 use pool_core::LeaveCause;
 use recovery::Fault;
 
@@ -37,10 +35,10 @@ impl Patient {
         let troubled = shared.troubled(name);
         let silent = matches!(fault, Fault::PageHung | Fault::WorkerHung);
         if self.page().end_cause().is_some() || !silent {
-            self.depart(leave_cause(fault));
+            self.depart(leave_cause(fault)).await;
         }
         if !shared.options.enabled {
-            self.depart(LeaveCause::Crashed);
+            self.depart(LeaveCause::Crashed).await;
             tracing::warn!(browser = %name, %fault, "a browser is lost");
             troubled.for_good();
             return false;
@@ -63,9 +61,7 @@ impl Patient {
             }
         }
     }
-}
 
-impl Patient {
     /// What is wrong with a page that is silent, or does not do what it was asked: its driver may be dead or stopped too,
     /// and then no fresh page can be asked for. One that answers a ping of its own meanwhile has no worse than what was
     /// seen first, whatever its driver does.
@@ -78,17 +74,10 @@ impl Patient {
         }
         match recovery::diagnose(&signs, &self.shared.options.settings.diagnosis) {
             Some(worse) if worse < Fault::PageHung => {
-                self.depart(leave_cause(worse));
+                self.depart(leave_cause(worse)).await;
                 worse
             }
             _ => Fault::PageHung,
         }
     }
 }
-
-/// A patient travels into its task.
-const _: fn() = || {
-    fn sendable<T: Send>(_: T) {}
-    let _ = |patient: Patient| sendable(supervise(patient));
-    let _: fn(Arc<Patient>) = drop;
-};
