@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::core::BreakerSettings;
 use crate::selection::{SelectionConfig, SelectionError};
 
 /// A setting that cannot work.
@@ -25,6 +26,9 @@ pub enum ConfigError {
     /// A setting of selection.
     #[error(transparent)]
     Selection(#[from] SelectionError),
+    /// A setting of the circuit breakers.
+    #[error(transparent)]
+    Breakers(#[from] recovery::ConfigError),
     /// The pool was created outside a tokio runtime.
     #[error("a pool needs a tokio runtime to run its tasks")]
     NoRuntime,
@@ -67,6 +71,8 @@ pub struct PoolConfig {
     pub weights: BTreeMap<String, u32>,
     /// How the browser and backend of a request are chosen.
     pub selection: SelectionConfig,
+    /// The circuit breakers of workers, and of models on browsers and backends.
+    pub breakers: BreakerSettings,
 }
 
 impl Default for PoolConfig {
@@ -86,6 +92,7 @@ impl Default for PoolConfig {
             rejoin_grace: Duration::from_secs(30),
             weights: BTreeMap::new(),
             selection: SelectionConfig::default(),
+            breakers: BreakerSettings::default(),
         }
     }
 }
@@ -127,6 +134,7 @@ impl PoolConfig {
                 return Err(ConfigError::Duration { name, max: MAX_DURATION, got });
             }
         }
+        self.breakers.validate()?;
         Ok(self.selection.validate()?)
     }
 }

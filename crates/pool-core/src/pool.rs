@@ -10,7 +10,7 @@ use tensor::NamedTensor;
 use tokio::sync::oneshot;
 use vocab::RequestId;
 
-use crate::core::{Core, CoreStats, Submission};
+use crate::core::{BreakerStatus, Core, CoreStats, Submission};
 use crate::driver::{Inner, Waiter};
 use crate::membership::Membership;
 use crate::selection::Selector;
@@ -102,6 +102,12 @@ impl<L: WorkerLink> Pool<L> {
     /// Looks at what the pool has learnt, and at how it chooses. The pool stands still meanwhile.
     pub fn with_selector<R>(&self, look: impl FnOnce(&Selector) -> R) -> R {
         self.inner().read(|core| look(core.selector()))
+    }
+
+    /// The circuit breakers of which something is known.
+    #[must_use]
+    pub fn breakers(&self) -> Vec<BreakerStatus> {
+        self.inner().read(Core::breakers)
     }
 
     fn inner(&self) -> &Arc<Inner<L>> {

@@ -157,6 +157,13 @@ fn config((policy, explore): (PolicyName, bool)) -> PoolConfig {
     config.selection.policy = policy;
     config.selection.fixed_backend = Some(Backend::WebGpu);
     config.selection.explore = explore;
+    // So touchy that they open in most histories.
+    for set in [&mut config.breakers.workers, &mut config.breakers.arms] {
+        set.breaker.consecutive_failures = 2;
+        set.breaker.minimum_calls = 3;
+        set.breaker.open_time = Duration::from_secs(1);
+        set.breaker.half_open_calls = 1;
+    }
     config
 }
 

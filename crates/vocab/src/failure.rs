@@ -27,6 +27,8 @@ open_names! {
         NoSuchSession = "no_such_session",
         /// The host gave the call up, and the page confirms that it did too.
         Cancelled = "cancelled",
+        /// A run whose answer is known gave another one.
+        WrongNumbers = "wrong_numbers",
         /// The message was not understood.
         Protocol = "protocol",
         /// The page's own code failed.

@@ -7,6 +7,7 @@ use tensor::Bindings;
 use vocab::{Backend, BrowserName, ModelHash, RequestId};
 
 use super::Core;
+use super::guard::ShutOut;
 use super::needs::{BackendSet, Needs};
 use super::requests::Entry;
 use super::sessions::{Session, SessionPhase};
@@ -144,11 +145,17 @@ impl Core {
         needs: &Needs,
         usable: BackendSet,
         dims: &Arc<Bindings>,
+        shut: &ShutOut,
     ) -> usize {
         let Some(state) = self.models.get(&model) else { return 0 };
         let sessions = state.sessions.iter().filter_map(|id| self.sessions.get(id));
+        let out = |session: &Session| {
+            self.workers.get(&session.worker).is_some_and(|worker| shut.has(worker, session.backend))
+        };
         sessions
-            .filter(|session| session.phase.is_live() && self.session_serves(session, needs, usable, dims))
+            .filter(|session| {
+                session.phase.is_live() && self.session_serves(session, needs, usable, dims) && !out(session)
+            })
             .count()
     }
 

@@ -12,6 +12,7 @@ use telemetry::{Event, EvictCause};
 use vocab::{ModelHash, RequestId, SessionId, WorkerId};
 
 use super::demand::fits;
+use super::guard::{self, ShutOut};
 use super::needs::BackendSet;
 use super::outlook::Outlook;
 use super::placement::{self, Demand, LoadCandidate, Room, RunCandidate, Verdict};
@@ -48,6 +49,7 @@ struct Wanted<'a> {
     /// Whether sessions that are in use may have to go.
     drastic: bool,
     outlook: Option<&'a Outlook>,
+    shut: &'a ShutOut,
 }
 
 impl Core {
@@ -108,6 +110,7 @@ impl Core {
         let outlook = self.outlook(now, entry);
         let mut denied = false;
         let usable = self.usable(&lane.needs, entry.bytes());
+        let shut = self.shut_out_for(now, entry);
         let candidates = state.sessions.iter().filter_map(|id| {
             let session = self.sessions.get(id)?;
             if session.phase != SessionPhase::Ready || !session.serves(&lane.needs, usable, &lane.dims) {
@@ -116,6 +119,9 @@ impl Core {
             let worker = self.workers.get(&session.worker)?;
             let takes =
                 fits(&lane.needs, worker, entry.bytes()) && (lane.needs.preload || worker.has_free_slot());
+            if shut.has(worker, session.backend) {
+                return None;
+            }
             if takes && outlook.as_ref().is_some_and(|outlook| !outlook.allows(&session.arm)) {
                 denied = true;
                 return None;
@@ -188,8 +194,10 @@ impl Core {
                         continue;
                     }
                     let usable = self.usable(needs, bytes);
+                    let shut = self.shut_out(now, needs, model, bytes);
                     for session in worker.sessions_of(model).filter_map(|id| self.sessions.get(&id)) {
-                        if session.phase != SessionPhase::Ready || !session.suits(needs, usable) {
+                        let ready = session.phase == SessionPhase::Ready && session.suits(needs, usable);
+                        if !ready || shut.has(worker, session.backend) {
                             continue;
                         }
                         let head = match &session.dims {
@@ -253,7 +261,8 @@ impl Core {
         let Some(state) = self.models.get(&entry.model.hash) else { return LoadChoice::No };
         let (needs, dims) = (entry.needs(), &entry.lane.dims);
         let usable = self.usable(needs, entry.bytes());
-        let live = self.live_for(entry.model.hash, needs, usable, dims);
+        let shut = self.shut_out_for(now, entry);
+        let live = self.live_for(entry.model.hash, needs, usable, dims, &shut);
         if live > 0 && only.map_or(self.idle.is_empty(), |only| !self.idle.contains(&only)) {
             // Only an idle worker loads what another one already has.
             return LoadChoice::No;
@@ -276,7 +285,7 @@ impl Core {
         // What was only the pool's own choice drives nobody out.
         let drastic = live == 0 && waited >= self.config.patience && !entry.is_pinned();
         let outlook = self.outlook(now, entry);
-        let wanted = Wanted { usable, live, drastic, outlook: outlook.as_ref() };
+        let wanted = Wanted { usable, live, drastic, outlook: outlook.as_ref(), shut: &shut };
         let candidate = |worker: &Worker| self.load_candidate(now, worker, entry, &wanted);
         let choice = match only {
             Some(only) => self.workers.get(&only).and_then(candidate),
@@ -304,7 +313,7 @@ impl Core {
         entry: &Entry,
         wanted: &Wanted<'_>,
     ) -> Option<LoadCandidate> {
-        let &Wanted { usable, live, drastic, outlook } = wanted;
+        let &Wanted { usable, live, drastic, outlook, shut } = wanted;
         let (needs, model) = (entry.needs(), &entry.model);
         if worker.loading >= self.config.loads_per_worker || !fits(needs, worker, entry.bytes()) {
             return None;
@@ -336,7 +345,7 @@ impl Core {
         let backends = worker.info.backends.iter().map(|info| info.backend);
         // The first of equals is that which the worker itself would use first.
         let backend = backends
-            .filter(|&backend| usable.has(backend) && allowed(backend))
+            .filter(|&backend| usable.has(backend) && !shut.has(worker, backend) && allowed(backend))
             .min_by_key(|&backend| (avoided(backend), tier(backend)))?;
         let avoided = avoided(backend);
         if avoided && live > 0 {
@@ -392,6 +401,9 @@ impl Core {
             let session = self.sessions.get(&session_id)?;
             Some(Arc::new(self.explain(now, entry, &session.arm, session.worker)))
         });
+        let preload = self.requests.get(&request).is_some_and(|entry| entry.lane.needs.preload);
+        let asked = self.sessions.get(&session_id).filter(|_| !preload).map(guard::keys);
+        let permits = asked.map(|(worker, arm)| self.ask_breakers(now, worker, arm)).unwrap_or_default();
         let (Some(entry), Some(session)) =
             (self.requests.get_mut(&request), self.sessions.get_mut(&session_id))
         else {
@@ -433,7 +445,16 @@ impl Core {
         let state = LeaseState::Running(request);
         let settled = self.selector.note_run(&entry.context(), &session.arm, entry.exploring);
         let warm = session.completed > 0 && settled;
-        let run_lease = Lease { worker: worker.id, session: session_id, state, began: now, warm, alone };
+        let run_lease = Lease {
+            worker: worker.id,
+            session: session_id,
+            state,
+            began: now,
+            warm,
+            alone,
+            permits,
+            overdue: false,
+        };
         self.leases.insert(lease, run_lease);
         self.emit(Event::RequestDispatched { request, place, attempt });
         self.actions.push(run);

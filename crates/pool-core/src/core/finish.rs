@@ -6,10 +6,11 @@ use telemetry::{Event, EvictCause, LeaveCause, Outcome, RetryCause};
 use vocab::{DeviceKind, FailureKind, RequestId};
 
 use super::demand::Capable;
+use super::guard;
 use super::needs::Needs;
 use super::observe::ms;
 use super::queue::LaneKey;
-use super::requests::{Entry, Failure, LeaseState, average, outcome};
+use super::requests::{Entry, Failure, Lease, LeaseState, average, outcome};
 use super::retry::{self, Remedy};
 use super::sessions::Session;
 use super::timers::TimerKey;
@@ -32,6 +33,7 @@ impl Core {
             }
         }
         let model = self.sessions.get(&lease.session).map(|session| session.model.hash);
+        self.run_ended(now, &lease, result.as_ref().err());
         let mut failed = Vec::new();
         let mut broken = None;
         match (lease.state, &result) {
@@ -66,7 +68,23 @@ impl Core {
         }
     }
 
-    fn completed(&mut self, now: Instant, request: RequestId, lease: &super::requests::Lease, end: RunEnd) {
+    /// Tells the circuit breakers how a run ended.
+    fn run_ended(&mut self, now: Instant, lease: &Lease, error: Option<&LinkError>) {
+        let Some((worker, arm)) = self.sessions.get(&lease.session).map(guard::keys) else { return };
+        let overdue = LinkError::TimedOut {
+            phase: "running the model",
+            after: now.saturating_duration_since(lease.began),
+        };
+        match lease.state {
+            LeaseState::Running(_) => self.tell_breakers(now, lease.began, lease.permits, worker, arm, error),
+            LeaseState::Cancelling { .. } if lease.overdue => {
+                self.tell_breakers(now, lease.began, lease.permits, worker, arm, Some(&overdue));
+            }
+            LeaseState::Cancelling { .. } => self.abandon(now, lease.permits, worker, arm),
+        }
+    }
+
+    fn completed(&mut self, now: Instant, request: RequestId, lease: &Lease, end: RunEnd) {
         let in_page_ms = if end.in_page_ms.is_finite() { end.in_page_ms.max(0.0) } else { 0.0 };
         self.observe_result(now, lease, request, RunEnd { in_page_ms, ..end });
         let (Some(entry), Some(session), Some(worker)) =
@@ -123,7 +141,10 @@ impl Core {
         if let (Err(RunError::DeadlineExceeded { .. }), Some(id)) = (&result, entry.running)
             && let Some(lease) = self.leases.get(&id).copied()
         {
-            self.observe_deadline(now, &lease, &entry);
+            let overdue = self.observe_deadline(now, &lease, &entry);
+            if let Some(lease) = self.leases.get_mut(&id) {
+                lease.overdue = overdue;
+            }
         }
         self.timers.clear(entry.deadline, TimerKey::Request(request));
         if let Some(id) = entry.running

@@ -6,6 +6,7 @@ use std::time::Instant;
 use telemetry::{Event, EvictCause, LeaveCause};
 use vocab::{FailureKind, RequestId, SessionId, WorkerId};
 
+use super::guard;
 use super::placement::LoadCandidate;
 use super::requests::{Failure, average};
 use super::retry;
@@ -50,6 +51,7 @@ impl Core {
             arm,
             shape: entry.shape.clone(),
             completed: 0,
+            loading: None,
         };
         let hash = session.model.hash;
         for victim in victims {
@@ -105,9 +107,12 @@ impl Core {
 
     fn call_load(&mut self, now: Instant, id: SessionId) {
         let deadline = now + self.config.load_timeout;
+        let asked = self.sessions.get(&id).map(guard::keys);
+        let permits = asked.map(|(worker, arm)| self.ask_breakers(now, worker, arm)).unwrap_or_default();
         let Some(session) = self.sessions.get_mut(&id) else { return };
         let Some(worker) = self.workers.get(&session.worker) else { return };
         session.phase = SessionPhase::Loading;
+        session.loading = Some((permits, now));
         let load = Action::Load {
             worker: session.worker,
             session: id,
@@ -126,8 +131,9 @@ impl Core {
     /// A load has ended. Ignored where the session is not known any more.
     pub fn load_done(&mut self, now: Instant, id: SessionId, result: Result<LoadReport, LinkError>) {
         let Some(session) = self.sessions.get(&id) else { return };
-        let worker = session.worker;
-        match (session.phase, result) {
+        let (worker, phase) = (session.worker, session.phase);
+        self.load_ended(now, id, result.as_ref().err());
+        match (phase, result) {
             (
                 SessionPhase::Loading | SessionPhase::CancellingLoad,
                 Err(error @ LinkError::Vanished { .. }),
@@ -158,6 +164,14 @@ impl Core {
             }
             _ => {}
         }
+    }
+
+    /// Tells the circuit breakers how a load ended. Once for each; what comes later is not news.
+    fn load_ended(&mut self, now: Instant, id: SessionId, error: Option<&LinkError>) {
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        let Some((permits, began)) = session.loading.take() else { return };
+        let (worker, arm) = guard::keys(session);
+        self.tell_breakers(now, began, permits, worker, arm, error);
     }
 
     fn loaded(&mut self, now: Instant, id: SessionId, report: LoadReport) {
@@ -272,6 +286,7 @@ impl Core {
             return;
         }
         let error = LinkError::TimedOut { phase: "loading the model", after: self.config.load_timeout };
+        self.load_ended(now, id, Some(&error));
         let waiting = self.load_failed(now, id, &error);
         self.cancel_load(now, id);
         self.fail_all(now, waiting, false);

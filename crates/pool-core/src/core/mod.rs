@@ -14,6 +14,7 @@ mod dispatch;
 mod evict;
 mod felt;
 mod finish;
+mod guard;
 mod loads;
 mod needs;
 mod observe;
@@ -30,6 +31,7 @@ mod timers;
 mod workers;
 
 pub use action::{Action, LeaseId, RunEnd, Submission};
+pub use guard::{BreakerSettings, BreakerStatus};
 pub use sessions::SessionPhase;
 pub use state::Core;
 pub use stats::{CoreStats, SessionStats, WorkerStats};

@@ -31,7 +31,7 @@ fn outcome(error: &LinkError, phase: TimeoutPhase) -> Option<Outcome> {
 }
 
 /// Whether a worker that left for this cause let its calls down.
-fn lets_down(cause: LeaveCause) -> bool {
+pub(super) fn lets_down(cause: LeaveCause) -> bool {
     !matches!(
         cause,
         LeaveCause::Retired | LeaveCause::Dropped | LeaveCause::Shutdown | LeaveCause::Quarantined
@@ -111,14 +111,15 @@ impl Core {
         self.observe(Observation { outcome, ..observation });
     }
 
-    /// The deadline of a request has passed while it was on a worker.
-    pub(super) fn observe_deadline(&mut self, now: Instant, lease: &Lease, entry: &Entry) {
-        let Some(observation) = self.observation_of_run(now, lease, entry) else { return };
+    /// The deadline of a request has passed while it was on a worker. Answers whether that is held against its arm.
+    pub(super) fn observe_deadline(&mut self, now: Instant, lease: &Lease, entry: &Entry) -> bool {
+        let Some(observation) = self.observation_of_run(now, lease, entry) else { return false };
         let had = ms(lease.began, now.min(entry.deadline));
         let known = self.selector.expected_ms(&observation).unwrap_or(0.0);
         let fair = had >= ms(entry.accepted, entry.deadline) * FAIR_SHARE && had >= known * FAIR_TIMES;
         let phase = if fair { TimeoutPhase::Running } else { TimeoutPhase::Queued };
         self.observe(Observation { outcome: Outcome::TimedOut(phase), ..observation });
+        fair
     }
 
     /// A load has given a session.

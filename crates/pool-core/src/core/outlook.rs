@@ -100,11 +100,12 @@ impl Core {
         }
         let queued = self.models.get(&entry.model.hash).map_or(0, |model| model.queued);
         let mut outlook = Outlook { rows, best: None, queued };
-        outlook.best = self.best_loaded(entry, &outlook);
+        outlook.best = self.best_loaded(now, entry, &outlook);
         Some(outlook)
     }
 
-    fn best_loaded(&self, entry: &Entry, outlook: &Outlook) -> Option<Best> {
+    fn best_loaded(&self, now: Instant, entry: &Entry, outlook: &Outlook) -> Option<Best> {
+        let shut = self.shut_out_for(now, entry);
         let usable = self.usable(entry.needs(), entry.bytes());
         let mut best: Option<Best> = None;
         for id in &self.models.get(&entry.model.hash)?.sessions {
@@ -116,7 +117,7 @@ impl Core {
             else {
                 continue;
             };
-            if !fits(entry.needs(), worker, entry.bytes()) {
+            if !fits(entry.needs(), worker, entry.bytes()) || shut.has(worker, session.backend) {
                 continue;
             }
             let pending = worker.leases.len();

@@ -10,6 +10,7 @@ use tensor::Bindings;
 use vocab::{Backend, SessionId, WorkerId};
 
 use super::LeaseId;
+use super::guard::Permits;
 use super::needs::Needs;
 use super::queue::LaneKey;
 use crate::selection::{ContextKey, Decision, Why};
@@ -126,6 +127,10 @@ pub(crate) struct Lease {
     pub(crate) warm: bool,
     /// Whether the worker had nothing else to do all the while.
     pub(crate) alone: bool,
+    /// What its circuit breakers gave.
+    pub(crate) permits: Permits,
+    /// Whether it was given up because it took too long, in all fairness.
+    pub(crate) overdue: bool,
 }
 
 /// Whether anybody still waits for a run.

@@ -44,8 +44,9 @@ impl Core {
         self.actions.push(Action::Observe(Box::new(observation)));
     }
 
-    /// The arms that could compute a request, whatever was chosen for it, in the order of their workers.
-    pub(super) fn arms_for(&self, entry: &Entry) -> Vec<Arc<Arm>> {
+    /// The arms that could compute a request, whatever was chosen for it, in the order of their workers; without those
+    /// that circuit breakers shut out.
+    pub(super) fn arms_for(&self, now: Instant, entry: &Entry) -> Vec<Arc<Arm>> {
         let unpinned;
         let needs = if entry.is_pinned() {
             unpinned = entry.needs().unpinned();
@@ -54,9 +55,11 @@ impl Core {
             entry.needs()
         };
         let usable = self.usable(needs, entry.bytes());
+        let shut = self.shut_out_for(now, entry);
         let mut arms: Vec<Arc<Arm>> = Vec::new();
         for worker in self.workers.values().filter(|worker| fits(needs, worker, entry.bytes())) {
-            let backends = worker.info.backends.iter().map(|info| info.backend).filter(|&b| usable.has(b));
+            let backends = worker.info.backends.iter().map(|info| info.backend);
+            let backends = backends.filter(|&backend| usable.has(backend) && !shut.has(worker, backend));
             for arm in backends.filter_map(|backend| worker.arm(backend, needs.device.as_ref())) {
                 if !arms.contains(&arm) {
                     arms.push(arm);
@@ -68,7 +71,7 @@ impl Core {
 
     /// The table of the arms that could compute a request, best first.
     pub(super) fn standings(&self, now: Instant, entry: &Entry) -> Vec<Standing> {
-        let arms = self.arms_for(entry);
+        let arms = self.arms_for(now, entry);
         self.selector.standings(&entry.context(), entry.model.model_type, &arms, self.unix(now))
     }
 
@@ -82,7 +85,7 @@ impl Core {
             return None;
         }
         let left_ms = entry.deadline.saturating_duration_since(now).as_secs_f64() * 1e3;
-        let arms = self.arms_for(entry);
+        let arms = self.arms_for(now, entry);
         let (key, model_type, unix) = (entry.context(), entry.model.model_type, self.unix(now));
         let (chosen, mut choice) = self.selector.choose(&key, model_type, &arms, unix, left_ms / RISK)?;
         let entry = self.requests.get(&id)?;

@@ -8,6 +8,7 @@ use telemetry::EvictCause;
 use tensor::Bindings;
 use vocab::{Backend, DeviceKind, SessionId, WorkerId};
 
+use super::guard::Permits;
 use super::needs::{BackendSet, Needs};
 use crate::Model;
 
@@ -77,6 +78,8 @@ pub(crate) struct Session {
     pub(crate) shape: ShapeBucket,
     /// How many runs it has completed.
     pub(crate) completed: u64,
+    /// What its circuit breakers gave for the load that goes on, and since when it does.
+    pub(crate) loading: Option<(Permits, Instant)>,
 }
 
 impl Session {

@@ -8,6 +8,7 @@ use telemetry::{Event, LeaveCause, RejectReason};
 use vocab::{ModelHash, RequestId, SessionId, WorkerId};
 
 use super::demand::Capable;
+use super::guard::Guard;
 use super::needs::Needs;
 use super::queue::{LaneKey, Queue};
 use super::requests::{Entry, Failure, Lease, LeaseState, ModelState};
@@ -48,6 +49,7 @@ pub struct Core {
     /// How many different arms the workers have.
     pub(super) distinct_arms: usize,
     pub(super) selector: Selector,
+    pub(super) guard: Guard,
     /// A point in time as both clocks tell it.
     pub(super) clocks: Option<(Instant, UnixMillis)>,
 }
@@ -61,6 +63,7 @@ impl Core {
         config.validate()?;
         Ok(Self {
             selector: Selector::new(config.selection.clone())?,
+            guard: Guard::new(&config.breakers)?,
             clocks: None,
             distinct_arms: 0,
             config,
@@ -146,6 +149,7 @@ impl Core {
             .map(|session| self.lost_load(now, session))
             .collect();
         let held = self.held(&here);
+        self.breakers_of_lost(now, id, cause);
         let Some(worker) = self.workers.remove(&id) else { return };
         self.idle.remove(&id);
         for lease in &worker.leases {
@@ -169,6 +173,7 @@ impl Core {
         for observation in lost {
             self.observe_loss(cause, observation);
         }
+        self.forget_breaker(id);
         self.count_offers();
         self.expect_back(now, &worker, cause);
         self.emit(Event::WorkerLeft { worker: id, cause });
@@ -180,10 +185,7 @@ impl Core {
         self.unpin_stranded(now);
         self.sweep_unservable(now);
         // With the worker went what it offered, so other workers may be the best that there is now.
-        let others: Vec<_> = self.workers.keys().copied().collect();
-        for other in others {
-            self.pump(now, other);
-        }
+        self.pump_all(now);
     }
 
     fn expect_back(&mut self, now: Instant, worker: &Worker, cause: LeaveCause) {
@@ -324,6 +326,7 @@ impl Core {
         for session in loading {
             self.cancel_load(now, session);
         }
+        self.timers.drop_all(TimerKey::Breaker);
     }
 
     /// Time has passed: deadlines, timeouts and graces that are due take effect.
@@ -352,6 +355,7 @@ impl Core {
                     }
                     self.consider(now, model);
                 }
+                TimerKey::Breaker => self.pump_all(now),
                 TimerKey::Rejoin => {
                     self.expected.retain(|expected| expected.until > now);
                     self.sweep_unservable(now);

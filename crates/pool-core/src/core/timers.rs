@@ -20,6 +20,8 @@ pub(crate) enum TimerKey {
     Patience(ModelHash),
     /// A lost worker is not expected back any more.
     Rejoin,
+    /// An open circuit breaker's time is over.
+    Breaker,
 }
 
 /// All timers, the next one first. Whoever sets one keeps its time, to be able to take it back.
@@ -33,6 +35,11 @@ impl Timers {
 
     pub(crate) fn clear(&mut self, at: Instant, key: TimerKey) {
         self.0.remove(&(at, key));
+    }
+
+    /// Takes back every timer with this key, whenever it is set for.
+    pub(crate) fn drop_all(&mut self, key: TimerKey) {
+        self.0.retain(|&(_, other)| other != key);
     }
 
     pub(crate) fn next(&self) -> Option<Instant> {

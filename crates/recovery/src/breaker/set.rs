@@ -140,6 +140,11 @@ impl<K: Clone + Eq + Hash + Ord> BreakerSet<K> {
         self.get(key).map_or(1.0, Breaker::health)
     }
 
+    /// Every breaker with its key, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = (&K, &Breaker)> {
+        self.slots.iter().map(|(key, slot)| (key, &slot.breaker))
+    }
+
     /// How many breakers there are.
     #[must_use]
     pub fn len(&self) -> usize {
