@@ -85,6 +85,8 @@ pub(crate) enum BenchName {
     Transport,
     /// End-to-end time against in-page time, and dispatch overhead.
     Overhead,
+    /// What recovery, circuit breakers and checks cost where nothing is wrong.
+    Recovery,
     /// What the store of observations takes and gives.
     History,
     /// Whether everything that is durable survives `kill -9`, again and again.
@@ -99,6 +101,7 @@ impl BenchName {
         match self {
             Self::Transport => ("webnn-pool", "bench_transport", ""),
             Self::Overhead => ("webnn-pool", "bench_overhead", ""),
+            Self::Recovery => ("webnn-pool", "bench_recovery", ""),
             Self::History => ("perf-history", "bench_history", "postgres"),
             Self::HistoryKills => ("perf-history", "kill_history", ""),
             Self::Selection => ("pool-core", "bench_selection", ""),

@@ -12,6 +12,10 @@ pub enum Step {
     Ok,
     /// Does what is asked after some time, unless it is cancelled meanwhile.
     Slow(Duration),
+    /// Answers with 32-bit floating-point outputs that are off by this much.
+    Lie(f32),
+    /// Answers with 32-bit floating-point outputs that are off by another amount each time.
+    Noise,
     /// Answers that it failed.
     Fail(FailureKind),
     /// Answers after some time that it failed.

@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use pool_core::{LinkError, LoadCall, LoadReport, RunCall, RunReply, WorkerLink};
+use tensor::{NamedTensor, Tensor};
 use tokio_util::sync::CancellationToken;
 use vocab::{DeviceKind, FailureKind, SessionId};
 
@@ -127,7 +129,7 @@ async fn act(step: Step, cancel: &CancellationToken) -> Result<(), LinkError> {
         }
     };
     match step {
-        Step::Ok => Ok(()),
+        Step::Ok | Step::Lie(_) | Step::Noise => Ok(()),
         Step::Slow(time) => wait(time).await,
         Step::Fail(kind) => Err(reported(kind)),
         Step::FailAfter(time, kind) => wait(time).await.and_then(|()| Err(reported(kind))),
@@ -144,6 +146,17 @@ async fn act(step: Step, cancel: &CancellationToken) -> Result<(), LinkError> {
         Step::Vanish => Err(LinkError::Vanished { detail: "scripted to vanish".to_owned() }),
         Step::Panic => panic!("scripted to panic"),
     }
+}
+
+/// The next noise; no two runs of any worker have the same.
+static NOISE: AtomicU32 = AtomicU32::new(1);
+
+/// The same tensor, off by this much where it holds 32-bit floating-point numbers.
+fn shifted(one: &NamedTensor, off: f32) -> NamedTensor {
+    let Some(numbers) = one.tensor.as_slice::<f32>().filter(|_| off != 0.0) else { return one.clone() };
+    let numbers: Vec<f32> = numbers.iter().map(|number| number + off).collect();
+    let tensor = Tensor::from_vec(one.tensor.shape().clone(), numbers);
+    tensor.map_or_else(|_| one.clone(), |tensor| NamedTensor::new(Arc::clone(&one.name), tensor))
 }
 
 impl WorkerLink for FakeWorker {
@@ -188,10 +201,20 @@ impl WorkerLink for FakeWorker {
             (state.runs.next(), Running { state: Arc::clone(&self.state), session: call.session })
         };
         let started = tokio::time::Instant::now();
+        let off = match step {
+            Step::Lie(off) => off,
+            Step::Noise => NOISE.fetch_add(1, Ordering::Relaxed) as f32,
+            _ => 0.0,
+        };
         act(step, &call.cancel).await?;
         let wanted = |name: &Arc<str>| call.outputs.as_ref().is_none_or(|names| names.contains(name));
         Ok(RunReply {
-            outputs: call.inputs.iter().filter(|tensor| wanted(&tensor.name)).cloned().collect(),
+            outputs: call
+                .inputs
+                .iter()
+                .filter(|tensor| wanted(&tensor.name))
+                .map(|one| shifted(one, off))
+                .collect(),
             in_page_ms: started.elapsed().as_secs_f64() * 1e3,
         })
     }

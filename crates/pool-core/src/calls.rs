@@ -4,10 +4,12 @@
 
 use std::sync::{Arc, Weak};
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
-use vocab::SessionId;
+use vocab::{FailureKind, ModelHash, SessionId, WorkerId};
 
+use crate::check::{Check, Finding, Party, Store, canary, examine};
 use crate::core::LeaseId;
 use crate::driver::Inner;
 use crate::membership::Gone;
@@ -58,14 +60,59 @@ pub(crate) async fn run<L: WorkerLink>(
     call(pool, gone, link.run(arguments), |pool, result| pool.run_done(lease, request, result)).await;
 }
 
-pub(crate) async fn load<L: WorkerLink>(
+/// What a load needs beside its call.
+pub(crate) struct Loading<L> {
+    pub(crate) party: Party<L>,
+    pub(crate) canaries: Arc<Mutex<Store>>,
+}
+
+pub(crate) async fn load<L: WorkerLink>(pool: Weak<Inner<L>>, loading: Loading<L>, arguments: LoadCall) {
+    let Loading { party, canaries } = loading;
+    let (session, model, cancel) = (party.session, Arc::clone(&arguments.model), arguments.cancel.clone());
+    let fixed = Some(Arc::clone(&arguments.dims)).filter(|dims| !dims.is_empty());
+    let gone = Arc::clone(&party.gone);
+    let told = pool.clone();
+    let loaded = async {
+        let report = party.link.load(arguments).await?;
+        // Nobody is served before the numbers are known to be right. Cancellation safety: a canary that is given up
+        // proves nothing, and the load has ended all the same.
+        let proof = tokio::select! {
+            biased;
+            () = cancel.cancelled() => Ok(()),
+            proof = canary(&canaries, &party, &model, fixed.as_deref()) => proof,
+        };
+        let Err(difference) = proof else { return Ok(report) };
+        if let Some(pool) = told.upgrade() {
+            pool.wrong_on_load(party.worker, model.hash, difference.off());
+        }
+        party.link.unload(session).await?;
+        let message = format!("the canary of {} failed: {difference}", model.name);
+        Err(LinkError::Reported { kind: FailureKind::WrongNumbers, message })
+    };
+    call(pool, gone, loaded, |pool, result| pool.load_done(session, result)).await;
+}
+
+/// Tells what a check found, exactly once, also where its task ends before.
+struct CheckReport<L: WorkerLink> {
     pool: Weak<Inner<L>>,
-    link: Arc<L>,
-    gone: Arc<Gone>,
-    arguments: LoadCall,
-) {
-    let session = arguments.session;
-    call(pool, gone, link.load(arguments), |pool, result| pool.load_done(session, result)).await;
+    model: ModelHash,
+    named: Vec<WorkerId>,
+    finding: Finding,
+}
+
+impl<L: WorkerLink> Drop for CheckReport<L> {
+    fn drop(&mut self) {
+        // Cancellation safety: as for `Report`; the workers count as disturbed until they hear of the check's end.
+        let Some(pool) = self.pool.upgrade() else { return };
+        let finding = std::mem::replace(&mut self.finding, Finding::Nothing);
+        pool.check_done(self.model, &self.named, finding);
+    }
+}
+
+pub(crate) async fn check<L: WorkerLink>(pool: Weak<Inner<L>>, canaries: Arc<Mutex<Store>>, check: Check<L>) {
+    let (model, named) = (check.model, check.named());
+    let mut report = CheckReport { pool, model, named, finding: Finding::Nothing };
+    report.finding = examine(&canaries, check).await;
 }
 
 pub(crate) async fn unload<L: WorkerLink>(

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::check::CheckConfig;
 use crate::core::BreakerSettings;
 use crate::selection::{SelectionConfig, SelectionError};
 
@@ -22,6 +23,14 @@ pub enum ConfigError {
         max: Duration,
         /// What was given.
         got: Duration,
+    },
+    /// A share is not within 0 to 1, or zero where that cannot work.
+    #[error("{name} must be a share of at most 1, not {got}")]
+    Share {
+        /// Which setting.
+        name: &'static str,
+        /// What was given.
+        got: f64,
     },
     /// A setting of selection.
     #[error(transparent)]
@@ -73,6 +82,8 @@ pub struct PoolConfig {
     pub selection: SelectionConfig,
     /// The circuit breakers of workers, and of models on browsers and backends.
     pub breakers: BreakerSettings,
+    /// How workers' numbers are checked.
+    pub checks: CheckConfig,
 }
 
 impl Default for PoolConfig {
@@ -93,6 +104,7 @@ impl Default for PoolConfig {
             weights: BTreeMap::new(),
             selection: SelectionConfig::default(),
             breakers: BreakerSettings::default(),
+            checks: CheckConfig::default(),
         }
     }
 }
@@ -110,6 +122,7 @@ impl PoolConfig {
             ("queue_capacity", self.queue_capacity),
             ("max_attempts", self.max_attempts as usize),
             ("sessions_per_worker", self.sessions_per_worker),
+            ("checks.most_models", self.checks.most_models),
             ("loads_per_worker", self.loads_per_worker),
         ];
         for (name, count) in counts {
@@ -128,11 +141,16 @@ impl PoolConfig {
             ("load_backoff", self.load_backoff, true),
             ("patience", self.patience, true),
             ("rejoin_grace", self.rejoin_grace, true),
+            ("checks.interval", self.checks.interval, true),
+            ("checks.timeout", self.checks.timeout, false),
         ];
         for (name, got, may_be_zero) in durations {
             if got > MAX_DURATION || (got.is_zero() && !may_be_zero) {
                 return Err(ConfigError::Duration { name, max: MAX_DURATION, got });
             }
+        }
+        if let Some((name, got)) = self.checks.wrong_share() {
+            return Err(ConfigError::Share { name, got });
         }
         self.breakers.validate()?;
         Ok(self.selection.validate()?)

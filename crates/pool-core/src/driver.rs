@@ -9,15 +9,16 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
 use perf_history::{Observation, UnixMillis};
-use telemetry::{Event, LeaveCause, Telemetry};
+use telemetry::{CheckOutcome, Event, LeaveCause, Telemetry};
 use tensor::NamedTensor;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use vocab::{RequestId, SessionId, WorkerId};
+use vocab::{ModelHash, RequestId, SessionId, WorkerId};
 
 use crate::calls;
+use crate::check::{Case, Check, Finding, Origin, Party, Store};
 use crate::core::{Action, Core, LeaseId, RunEnd, Submission};
 use crate::membership::{Gone, Leave, Membership};
 use crate::pool::{PoolStats, bytes_of};
@@ -59,6 +60,8 @@ pub(crate) struct Inner<L> {
     tasks: TaskTracker,
     /// Wakes the timer task because something is due earlier than it thinks.
     earlier: Arc<Notify>,
+    /// Runs whose answers are known.
+    canaries: Arc<Mutex<Store>>,
     /// Wakes whoever waits for workers to come or for requests to end.
     changed: Notify,
     /// Fires when the pool is over.
@@ -76,8 +79,9 @@ enum Deed<L> {
     Cancel(CancellationToken),
     Gone(Joined<L>, LeaveCause, Vec<Held>),
     Run(Arc<L>, Arc<Gone>, LeaseId, RunCall),
-    Load(Arc<L>, Arc<Gone>, LoadCall),
+    Load(Party<L>, LoadCall),
     Unload(Arc<L>, Arc<Gone>, SessionId),
+    Check(Box<Check<L>>),
 }
 
 /// What observations are dated by. A clock before 1970 counts as 1970.
@@ -97,6 +101,7 @@ impl<L: WorkerLink> Inner<L> {
         sink: Option<Arc<dyn ObservationSink>>,
         runtime: Handle,
     ) -> Arc<Self> {
+        let checks = core.config().checks;
         let state = State {
             core,
             joined: HashMap::new(),
@@ -112,6 +117,7 @@ impl<L: WorkerLink> Inner<L> {
             runtime,
             tasks: TaskTracker::new(),
             earlier: Arc::new(Notify::new()),
+            canaries: Arc::new(Mutex::new(Store::new(checks))),
             changed: Notify::new(),
             stopped: CancellationToken::new(),
         });
@@ -168,8 +174,12 @@ impl<L: WorkerLink> Inner<L> {
             Deed::Run(link, gone, lease, call) => {
                 self.tasks.spawn_on(calls::run(weak, link, gone, lease, call), &self.runtime);
             }
-            Deed::Load(link, gone, call) => {
-                self.tasks.spawn_on(calls::load(weak, link, gone, call), &self.runtime);
+            Deed::Load(party, call) => {
+                let loading = calls::Loading { party, canaries: Arc::clone(&self.canaries) };
+                self.tasks.spawn_on(calls::load(weak, loading, call), &self.runtime);
+            }
+            Deed::Check(check) => {
+                self.tasks.spawn_on(calls::check(weak, Arc::clone(&self.canaries), *check), &self.runtime);
             }
             Deed::Unload(link, gone, session) => {
                 self.tasks.spawn_on(calls::unload(weak, link, gone, session), &self.runtime);
@@ -304,6 +314,34 @@ impl<L: WorkerLink> Inner<L> {
         self.with(None, |state, now| state.core.unload_done(now, session, result));
     }
 
+    /// Makes a canary known, from the caller.
+    pub(crate) fn set_canary(&self, model: ModelHash, case: Case) {
+        self.canaries.lock().keep(model, Arc::new(case), Origin::Caller, Vec::new());
+    }
+
+    pub(crate) fn check_done(self: &Arc<Self>, model: ModelHash, named: &[WorkerId], finding: Finding) {
+        self.with(None, |state, now| {
+            state.core.check_done(named);
+            match finding {
+                Finding::Fine(worker) => state.core.checked(now, worker, model, CheckOutcome::Right, None),
+                Finding::Wrong { worker, by, difference } => {
+                    state.core.checked(now, worker, model, by, difference.off());
+                }
+                Finding::Undecided { worker, difference } => {
+                    state.core.checked(now, worker, model, CheckOutcome::Undecided, difference.off());
+                }
+                Finding::Nothing => {}
+            }
+        });
+    }
+
+    /// A model that was just loaded does not give the known answer.
+    pub(crate) fn wrong_on_load(self: &Arc<Self>, worker: WorkerId, model: ModelHash, off: Option<f64>) {
+        self.with(None, |state, now| {
+            state.core.checked(now, worker, model, CheckOutcome::WrongOnLoad, off);
+        });
+    }
+
     /// Lets what is due take effect, and answers when the timer has to wake next.
     pub(crate) fn tick(self: &Arc<Self>) -> Option<Instant> {
         self.with(None, |state, now| state.core.tick(now));
@@ -348,6 +386,36 @@ impl<L: WorkerLink> State<L> {
                 let joined = self.joined.get(&worker)?;
                 Deed::Unload(Arc::clone(&joined.link), Arc::clone(&joined.gone), session)
             }
+            Action::Check { worker, session, request, model, fixed, dims, others, turn } => {
+                let waiter = self.waiters.get(&request)?;
+                let (_, answered) = outputs.as_ref().filter(|(owner, _)| *owner == request)?;
+                let party = |worker, session| {
+                    let joined = self.joined.get(&worker)?;
+                    let (link, gone) = (Arc::clone(&joined.link), Arc::clone(&joined.gone));
+                    Some(Party { worker, session, link, gone })
+                };
+                let others = others.into_iter().filter_map(|(worker, session)| party(worker, session));
+                let case = Case {
+                    inputs: Arc::clone(&waiter.inputs),
+                    dims,
+                    names: waiter.outputs.clone(),
+                    // The bytes of tensors are shared, not copied.
+                    outputs: answered.clone(),
+                };
+                let (others, subject) = (others.collect(), party(worker, session)?);
+                let (hash, coarse, config) = (model.hash, model.is_coarse(), self.core.config().checks);
+                Deed::Check(Box::new(Check {
+                    request,
+                    model: hash,
+                    coarse,
+                    fixed,
+                    subject,
+                    others,
+                    case,
+                    turn,
+                    config,
+                }))
+            }
             Action::Run { worker, lease, request, session, deadline } => {
                 let joined = self.joined.get(&worker)?;
                 let waiter = self.waiters.get(&request)?;
@@ -369,7 +437,8 @@ impl<L: WorkerLink> State<L> {
                 self.loads.insert(session, cancel.clone());
                 let deadline = deadline.into();
                 let call = LoadCall { session, model, backend, device, dims, deadline, cancel };
-                Deed::Load(Arc::clone(&joined.link), Arc::clone(&joined.gone), call)
+                let (link, gone) = (Arc::clone(&joined.link), Arc::clone(&joined.gone));
+                Deed::Load(Party { worker, session, link, gone }, call)
             }
         };
         Some(deed)

@@ -39,6 +39,7 @@
 //! ```
 
 mod calls;
+mod check;
 mod config;
 pub mod core;
 mod driver;
@@ -53,6 +54,7 @@ mod request;
 pub mod selection;
 mod worker;
 
+pub use check::{Canary, CheckConfig, Difference};
 pub use config::{ConfigError, PoolConfig};
 pub use error::{Mismatch, Phase, RunError};
 pub use held::Held;

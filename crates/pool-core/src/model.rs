@@ -27,6 +27,13 @@ pub struct Model {
     pub memory_estimate_bytes: u64,
 }
 
+impl Model {
+    /// Whether most of its weights have fewer than 32 bits, so that engines may differ by more than rounding of floats.
+    pub(crate) fn is_coarse(&self) -> bool {
+        !matches!(self.precision.as_str(), "" | "FP32" | "FP64" | "float32" | "float64")
+    }
+}
+
 /// One file of a model.
 #[derive(Debug, Clone)]
 pub struct ModelFile {

@@ -10,12 +10,13 @@ use tensor::NamedTensor;
 use tokio::sync::oneshot;
 use vocab::RequestId;
 
+use crate::check::{Canary, Case};
 use crate::core::{BreakerStatus, Core, CoreStats, Submission};
 use crate::driver::{Inner, Waiter};
 use crate::membership::Membership;
 use crate::selection::Selector;
 use crate::{
-    Completed, ConfigError, Learning, PoolConfig, Preload, Request, RunError, RunReport, WorkerInfo,
+    Completed, ConfigError, Learning, Model, PoolConfig, Preload, Request, RunError, RunReport, WorkerInfo,
     WorkerLink,
 };
 
@@ -102,6 +103,25 @@ impl<L: WorkerLink> Pool<L> {
     /// Looks at what the pool has learnt, and at how it chooses. The pool stands still meanwhile.
     pub fn with_selector<R>(&self, look: impl FnOnce(&Selector) -> R) -> R {
         self.inner().read(|core| look(core.selector()))
+    }
+
+    /// Makes a canary known: a run of a model whose answer is known. From now on it is made after each load of the model,
+    /// before anybody is served, and now and then while the model is used. It takes the place of an earlier one.
+    ///
+    /// # Errors
+    /// [`RunError::InvalidInput`] or [`RunError::UnknownOutput`] where it does not fit the model.
+    pub fn set_canary(&self, model: &Model, canary: Canary) -> Result<(), RunError> {
+        let Canary { inputs, outputs } = canary;
+        let dims = Arc::new(model.signature.bind(&inputs).map_err(RunError::InvalidInput)?);
+        let unknown = outputs.iter().find(|output| model.signature.output(&output.name).is_none());
+        if let Some(unknown) = unknown {
+            return Err(RunError::UnknownOutput(unknown.name.to_string()));
+        }
+        let all = outputs.len() == model.signature.outputs.len();
+        let names = outputs.iter().map(|output| Arc::clone(&output.name)).collect();
+        let names = Some(names).filter(|_| !all);
+        self.inner().set_canary(model.hash, Case { inputs, dims, names, outputs });
+        Ok(())
     }
 
     /// The circuit breakers of which something is known.

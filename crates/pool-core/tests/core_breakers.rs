@@ -114,7 +114,7 @@ fn a_worker_that_fails_is_left_alone_and_then_tried_again() {
 
 #[test]
 fn a_trial_that_fails_opens_it_for_longer() {
-    let (mut sim, bad, good) = opened();
+    let (mut sim, bad, _) = opened();
     ask(&mut sim);
     let waits = ask(&mut sim);
     sim.advance(OPEN + Duration::from_millis(1));

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use vocab::{Fault, PressureLevel, Rung};
 
 use crate::{
-    BreakerCause, Event, EvictCause, LeaveCause, Outcome, RecoveryEnd, RecycleCause, RejectReason,
-    RepairKind, RetryCause, RungOutcome, StallCause,
+    BreakerCause, CheckOutcome, Event, EvictCause, LeaveCause, Outcome, RecoveryEnd, RecycleCause,
+    RejectReason, RepairKind, RetryCause, RungOutcome, StallCause,
 };
 
 /// How many causes the largest cause enum may have.
@@ -35,6 +35,7 @@ pub(crate) struct Counters {
     recoveries_started: [AtomicU64; CAUSES],
     rungs_tried: [[AtomicU64; CAUSES]; RUNGS],
     recoveries_ended: [AtomicU64; CAUSES],
+    checks: [AtomicU64; CAUSES],
     breakers_moved: [AtomicU64; CAUSES],
     pressure_changed: [AtomicU64; CAUSES],
     recycles_due: [AtomicU64; CAUSES],
@@ -63,6 +64,7 @@ impl Counters {
             Event::RecoveryStarted { fault, .. } => &self.recoveries_started[*fault as usize],
             Event::RungTried { rung, outcome, .. } => &self.rungs_tried[*rung as usize][*outcome as usize],
             Event::RecoveryEnded { end, .. } => &self.recoveries_ended[*end as usize],
+            Event::Checked { outcome, .. } => &self.checks[*outcome as usize],
             Event::BreakerMoved { cause, .. } => &self.breakers_moved[*cause as usize],
             Event::PressureChanged { to, .. } => &self.pressure_changed[*to as usize],
             Event::RecycleDue { cause, .. } => &self.recycles_due[*cause as usize],
@@ -104,6 +106,7 @@ impl Counters {
             many(&name, &mut RungOutcome::ALL.iter().map(|c| c.as_str()), counters);
         }
         many("recoveries_ended", &mut RecoveryEnd::ALL.iter().map(|c| c.as_str()), &self.recoveries_ended);
+        many("checks", &mut CheckOutcome::ALL.iter().map(|c| c.as_str()), &self.checks);
         many("breakers_moved", &mut BreakerCause::ALL.iter().map(|c| c.as_str()), &self.breakers_moved);
         many("pressure_changed", &mut PressureLevel::ALL.iter().map(|c| c.as_str()), &self.pressure_changed);
         many("recycles_due", &mut RecycleCause::ALL.iter().map(|c| c.as_str()), &self.recycles_due);

@@ -65,6 +65,22 @@ causes! {
 }
 
 causes! {
+    /// What a check of a worker's numbers showed.
+    CheckOutcome {
+        /// They are what they should be.
+        Right = "right",
+        /// They are wrong: a run whose answer is known gave another one.
+        WrongByCanary = "wrong_by_canary",
+        /// They are wrong: another worker answered the same request differently, and was found to be right.
+        WrongBySpotCheck = "wrong_by_spot_check",
+        /// They are wrong: a model that was just loaded does not give the known answer. Nobody was served by it.
+        WrongOnLoad = "wrong_on_load",
+        /// Two workers disagree, and nothing tells who is right.
+        Undecided = "undecided",
+    }
+}
+
+causes! {
     /// Why a loaded model was dropped from a worker that stayed.
     EvictCause {
         /// Its memory was needed for another model; it was the least recently used one.
@@ -336,6 +352,17 @@ pub enum Event {
         rung: Option<Rung>,
         /// From its beginning to its end.
         took_ms: f64,
+    },
+    /// A worker's numbers were checked.
+    Checked {
+        /// The worker.
+        worker: WorkerId,
+        /// The model.
+        model: ModelHash,
+        /// What it showed.
+        outcome: CheckOutcome,
+        /// How far off the numbers are, where they are: the largest absolute difference.
+        off: Option<f64>,
     },
     /// A circuit breaker moved.
     BreakerMoved {

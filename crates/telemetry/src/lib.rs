@@ -28,7 +28,9 @@ mod ring;
 mod sink;
 mod snapshot;
 
-pub use event::{Event, EvictCause, LeaveCause, Outcome, Place, RejectReason, RetryCause, StallCause};
+pub use event::{
+    CheckOutcome, Event, EvictCause, LeaveCause, Outcome, Place, RejectReason, RetryCause, StallCause,
+};
 pub use handle::{Builder, Telemetry};
 pub use recovery::{
     BreakerCause, BreakerState, Guarded, PressureSource, RecoveryEnd, RecycleCause, RepairKind, RungOutcome,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pool_core::{Completed, Constraints, Model, Pool, Preload, Request, RunError, RunReport};
+use pool_core::{Canary, Completed, Constraints, Model, Pool, Preload, Request, RunError, RunReport};
 use tensor::{Bindings, NamedTensor, Signature};
 use vocab::{Backend, BrowserName, ModelHash, ModelType};
 use webnn_bridge::Page;
@@ -86,6 +86,16 @@ impl AcceleratedModel {
     #[must_use]
     pub fn hash(&self) -> ModelHash {
         self.model.hash
+    }
+
+    /// Says what the model gives for some inputs. From now on that is tried after each load, before anybody is served, and
+    /// now and then while the model is used; a browser that computes something else is taken out and revived. Without it
+    /// the pool finds such a case by itself, where browsers agree on the answer to a request.
+    ///
+    /// # Errors
+    /// [`RunError::InvalidInput`] or [`RunError::UnknownOutput`] where it does not fit the model.
+    pub fn set_canary(&self, canary: Canary) -> Result<(), RunError> {
+        self.pool.set_canary(&self.model, canary)
     }
 
     /// Computes the outputs for `inputs`.

@@ -190,6 +190,7 @@ impl Accelerator {
             connections: options.connections.then(connections),
             models: options.models.then(|| self.stats()),
             performance,
+            breakers: self.pool.breakers(),
             recovery: self.shared.options.enabled.then(|| RecoveryReport::of(&self.shared.recovery)),
         })
     }

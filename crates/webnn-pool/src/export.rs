@@ -3,6 +3,7 @@
 use perf_history::UnixMillis;
 use perf_history::analysis::Analysis;
 use pool_core::PoolStats;
+use pool_core::core::BreakerStatus;
 use serde::Serialize;
 use telemetry::Snapshot;
 use vocab::{Backend, BrowserName, DeviceKind};
@@ -39,6 +40,8 @@ pub struct TelemetryExport {
     /// The analysis of the history.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub performance: Option<Analysis>,
+    /// The circuit breakers of which something is known: whether they let calls through, and how well is what they guard.
+    pub breakers: Vec<BreakerStatus>,
     /// What recovery is doing and has learned, where it is enabled.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recovery: Option<RecoveryReport>,

@@ -47,8 +47,9 @@ pub use respond::response;
 
 pub use perf_history::analysis::{Analysis, AnalysisSettings};
 pub use perf_history::{Location, Source};
+pub use pool_core::core::{BreakerSettings, BreakerStatus};
 pub use pool_core::selection::{Decision, SelectionConfig, Why};
-pub use pool_core::{Completed, PoolConfig, RunError, RunReport};
+pub use pool_core::{Canary, CheckConfig, Completed, PoolConfig, RunError, RunReport};
 pub use recovery::{
     Explanation, Fault, Recovered, RecoveryConfig, RecoverySettings, ResourcePoolErrorRecovery, Rung,
 };

@@ -108,6 +108,27 @@ pub enum Action {
         /// What it had loaded, oldest first.
         held: Vec<Held>,
     },
+    /// Check a session that has just answered a request, before the request is given its answer, then
+    /// [`Core::checked`](super::Core::checked), where something was found out, and in any case
+    /// [`Core::check_done`](super::Core::check_done).
+    Check {
+        /// The worker.
+        worker: WorkerId,
+        /// Its session.
+        session: SessionId,
+        /// The request that it has just answered.
+        request: RequestId,
+        /// The model.
+        model: Arc<Model>,
+        /// Whether the session takes only the sizes of this request.
+        fixed: bool,
+        /// The sizes.
+        dims: Arc<Bindings>,
+        /// Sessions of other workers that take the same request, the best to ask first.
+        others: Vec<(WorkerId, SessionId)>,
+        /// How many checks of this session there were before.
+        turn: u64,
+    },
     /// Give a request its one answer.
     Finish {
         /// Which request.

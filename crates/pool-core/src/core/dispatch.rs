@@ -430,7 +430,7 @@ impl Core {
             return;
         }
         session.leases += 1;
-        let alone = worker.is_idle();
+        let alone = worker.is_idle() && worker.checks == 0;
         for other in &worker.leases {
             if let Some(other) = self.leases.get_mut(other) {
                 other.alone = false;

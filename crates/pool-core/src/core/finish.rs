@@ -96,6 +96,7 @@ impl Core {
             model.run_ms = average(model.run_ms, in_page_ms);
         }
         let report = Self::report(now, request, entry, session, worker, in_page_ms);
+        self.check_if_due(now, lease, request);
         self.finish(now, request, Ok(report));
     }
 

@@ -284,12 +284,6 @@ impl Core {
         }
     }
 
-    /// The numbers of a model were shown to be right on a browser and backend.
-    pub(super) fn reset_arm(&mut self, now: Instant, arm: ArmKey) {
-        let moved = self.guard.arms.reset(now, &arm);
-        self.moved(guarded(arm), moved);
-    }
-
     /// A worker is out of the pool: one that comes back is another one.
     pub(super) fn forget_breaker(&mut self, worker: WorkerId) {
         self.guard.workers.forget(&worker);

@@ -52,6 +52,8 @@ impl Core {
             shape: entry.shape.clone(),
             completed: 0,
             loading: None,
+            check_at: None,
+            checks: 0,
         };
         let hash = session.model.hash;
         for victim in victims {
@@ -180,11 +182,13 @@ impl Core {
         let load_ms = if load_ms.is_finite() { load_ms.max(0.0) } else { 0.0 };
         self.set_session_timer(id, None);
         let last_id = self.last_id;
+        let check_at = self.first_check(now);
         let Some(session) = self.sessions.get_mut(&id) else { return };
         let (worker_id, hash) = (session.worker, session.model.hash);
         session.phase = SessionPhase::Ready;
         session.charge = session.charge.max(memory_bytes.unwrap_or(0));
         session.loaded_at = Some(now);
+        session.check_at = check_at;
         session.loaded_after = last_id;
         session.load_ms = load_ms;
         session.device_requested = device_requested.or_else(|| session.device.clone());
@@ -266,6 +270,12 @@ impl Core {
                 _ => None,
             };
             self.emit(Event::SessionLoadFailed { session: id, model: hash, place, kind });
+        }
+        if matches!(error, LinkError::Reported { kind: FailureKind::WrongNumbers, message: _ }) {
+            let arm = self.sessions.get(&id).map(guard::keys);
+            if let Some((_, arm)) = arm {
+                self.trip_arm(now, arm);
+            }
         }
         if retry::refuses_model(error)
             && let Some(model) = self.models.get_mut(&hash)

@@ -9,6 +9,7 @@
 //! [`Core::next_wake`] has come. Reports about what the core no longer knows are ignored.
 
 mod action;
+mod checks;
 mod demand;
 mod dispatch;
 mod evict;

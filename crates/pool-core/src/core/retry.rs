@@ -37,7 +37,7 @@ pub(crate) fn remedy(error: &LinkError, loading: bool, freed: bool) -> Remedy {
         FailureKind::OutOfMemory => Remedy::OtherWorkerOrReload(RetryCause::OutOfMemory),
         FailureKind::DeviceLost => Remedy::OtherWorkerOrReload(RetryCause::DeviceLost),
         FailureKind::NoSuchSession if !loading => Remedy::Again(RetryCause::NoSuchSession),
-        FailureKind::BackendUnavailable => Remedy::OtherWorkerOrBackend,
+        FailureKind::BackendUnavailable | FailureKind::WrongNumbers => Remedy::OtherWorkerOrBackend,
         FailureKind::UnsupportedOperator
         | FailureKind::UnsupportedDtype
         | FailureKind::UnsupportedByBackend => Remedy::OtherBackend,

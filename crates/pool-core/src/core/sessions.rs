@@ -80,6 +80,10 @@ pub(crate) struct Session {
     pub(crate) completed: u64,
     /// What its circuit breakers gave for the load that goes on, and since when it does.
     pub(crate) loading: Option<(Permits, Instant)>,
+    /// When its numbers are to be checked next.
+    pub(crate) check_at: Option<Instant>,
+    /// How often they were.
+    pub(crate) checks: u64,
 }
 
 impl Session {

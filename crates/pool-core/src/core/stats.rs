@@ -133,6 +133,12 @@ impl Core {
         })
     }
 
+    /// The settings.
+    #[must_use]
+    pub fn config(&self) -> &crate::PoolConfig {
+        &self.config
+    }
+
     /// How many workers are in the pool.
     #[must_use]
     pub fn workers(&self) -> usize {

@@ -33,6 +33,8 @@ pub(crate) struct Worker {
     arms: Vec<(Option<DeviceKind>, Arc<Arm>)>,
     /// What its runs take, as it was felt lately.
     pub(crate) felt: PeakEwma,
+    /// In how many checks it takes part, beside its leases.
+    pub(crate) checks: u32,
 }
 
 impl Worker {
@@ -52,6 +54,7 @@ impl Worker {
             version,
             arms,
             felt: PeakEwma::default(),
+            checks: 0,
             info: Arc::new(info),
             offered,
             leases: Vec::new(),

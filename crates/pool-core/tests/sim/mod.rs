@@ -224,6 +224,13 @@ impl Sim {
                     assert!(self.open.remove(&request), "{request} ended twice, or was never accepted");
                     self.ended.insert(request, *result);
                 }
+                Action::Check { worker, session, others, .. } => {
+                    let page = self.pages.get(&worker).expect("a check is of a worker that is there");
+                    assert!(page.sessions.contains_key(&session), "a check names a session of its worker");
+                    let named: Vec<_> = others.iter().map(|(other, _)| *other).chain([worker]).collect();
+                    assert!(named.iter().all(|worker| self.pages.contains_key(worker)));
+                    self.core.check_done(&named);
+                }
                 Action::Observe(observation) => self.observed.push(*observation),
                 Action::Emit(event) => self.events.push(event),
                 other => panic!("an action that the simulation does not know: {other:?}"),

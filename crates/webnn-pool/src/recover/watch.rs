@@ -28,6 +28,9 @@ impl Patient {
             }
             why = put_out => {
                 tracing::warn!(page = page.label(), ?why, "the pool put a worker out");
+                if why == LeaveCause::Quarantined {
+                    return Fault::WrongNumbers;
+                }
                 // Where the page is there all the same, it is the thread that computes that does not answer.
                 if page.end_cause().is_none() && why == LeaveCause::Unresponsive {
                     return Fault::WorkerHung;
