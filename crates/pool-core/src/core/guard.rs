@@ -258,7 +258,7 @@ impl Core {
     pub(super) fn breakers_of_lost(&mut self, now: Instant, id: WorkerId, cause: LeaveCause) {
         let Some(worker) = self.workers.get(&id) else { return };
         let runs = worker.leases.iter().filter_map(|lease| self.leases.get(lease));
-        let runs = runs.filter_map(|lease| Some((lease.session, lease.permits, lease.began)));
+        let runs = runs.map(|lease| (lease.session, lease.permits, lease.began));
         let loads = worker.all_sessions().filter_map(|session| self.sessions.get(&session));
         let loads =
             loads.filter_map(|session| session.loading.map(|(permits, began)| (session.id, permits, began)));
