@@ -15,7 +15,6 @@ use super::sessions::Session;
 use super::timers::TimerKey;
 use super::workers::Worker;
 use super::{Action, Core, LeaseId, RunEnd};
-use crate::selection::Why;
 use crate::{LinkError, RunError, RunReport};
 
 impl Core {
@@ -38,6 +37,7 @@ impl Core {
             (LeaseState::Running(request), Ok(end)) => self.completed(now, request, &lease, *end),
             (LeaseState::Running(request), Err(error)) => {
                 self.observe_failure(now, &lease, request, error);
+                self.bar_refusing(lease.session, error);
                 if let (Some(entry), Some(session)) =
                     (self.requests.get_mut(&request), self.sessions.get(&lease.session))
                 {
@@ -163,7 +163,7 @@ impl Core {
                 entry.attempts += 1;
             }
             let worker = failure.worker;
-            if entry.is_pinned() && entry.why != Why::Fixed && !retry::is_callers_fault(&failure.error) {
+            if entry.is_trial() {
                 entry.last = Some(failure);
                 match self.forgive(request) {
                     Some(Ok(lane)) => {
@@ -225,6 +225,7 @@ impl Core {
         let other_backend = || {
             let mut needs = entry.needs().clone();
             needs.not_backends.insert(backend);
+            needs.arm = None;
             (entry.fallback && self.capable(&needs, bytes) == Capable::Now).then_some(needs)
         };
         match remedy {

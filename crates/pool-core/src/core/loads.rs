@@ -239,6 +239,7 @@ impl Core {
     /// Notes that a load failed. Answers who was waiting for it, and with what to fail them.
     fn load_failed(&mut self, now: Instant, id: SessionId, error: &LinkError) -> Vec<(RequestId, Failure)> {
         self.observe_failed_load(now, id, error);
+        self.bar_refusing(id, error);
         let Some(session) = self.sessions.get(&id) else { return Vec::new() };
         let (worker_id, backend, hash) = (session.worker, session.backend, session.model.hash);
         let waiting = self.waiting_on(session, false);

@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use perf_history::{Arm, Source, Standing, UnixMillis};
-use vocab::RequestId;
+use vocab::{PolicyName, RequestId, SessionId};
 
 use super::demand::{Capable, fits};
 use super::queue::LaneKey;
 use super::requests::Entry;
-use super::{Action, Core};
+use super::{Action, Core, retry};
 use crate::selection::{Candidate, Choice, Decision, Selector, Why};
-use crate::{Observation, RunError};
+use crate::{LinkError, Observation, RunError};
 
 /// A run may be risked to learn something where this many of them fit into the time that the request has left.
 const RISK: f64 = 4.0;
@@ -82,7 +82,7 @@ impl Core {
             return None;
         }
         let left_ms = entry.deadline.saturating_duration_since(now).as_secs_f64() * 1e3;
-        let arms = self.arms_for(entry);
+        let arms = self.arms_to_choose(now, entry);
         let (key, model_type, unix) = (entry.context(), entry.model.model_type, self.unix(now));
         let (chosen, mut choice) = self.selector.choose(&key, model_type, &arms, unix, left_ms / RISK)?;
         let entry = self.requests.get(&id)?;
@@ -103,6 +103,29 @@ impl Core {
             entry.lane.needs.arm = Some(chosen.arm);
         }
         Some(entry.lane.clone())
+    }
+
+    /// Those of the arms that could compute a request on which it may be tried. The owner of the pool may fix any.
+    fn arms_to_choose(&self, now: Instant, entry: &Entry) -> Vec<Arc<Arm>> {
+        let mut arms = self.arms_for(entry);
+        if self.config.selection.policy != PolicyName::Fixed
+            && let Some(state) = self.models.get(&entry.model.hash)
+            && arms.iter().any(|arm| !state.is_barred(now, &entry.shape, arm))
+        {
+            arms.retain(|arm| !state.is_barred(now, &entry.shape, arm));
+        }
+        arms
+    }
+
+    /// Takes note that the arm of a session refused its model, so that nobody else is sent there to find out.
+    pub(super) fn bar_refusing(&mut self, session: SessionId, error: &LinkError) {
+        if !retry::is_lasting(error) {
+            return;
+        }
+        let Some(session) = self.sessions.get(&session) else { return };
+        if let Some(state) = self.models.get_mut(&session.model.hash) {
+            state.bar(&session.shape, &session.arm, None);
+        }
     }
 
     /// Whether sessions serve a request, or soon will, and none of them on this arm.
