@@ -101,11 +101,10 @@ fn fixed(workers: &[WorkerInfo]) -> Sim {
 #[test]
 fn a_fixed_backend_that_refuses_the_model_is_left_where_the_caller_allows_it() {
     let model = identity_model("a");
-    for (fallback, ends_well) in [(true, true), (false, false)] {
+    for (backends, ends_well) in [(Vec::new(), true), (vec![Backend::WebGpu], false)] {
         let mut sim = fixed(&[info_of(CHROMIUM, &[Backend::WebGpu, Backend::Wasm])]);
         let mut submission = ask(&model);
-        submission.constraints.backends = vec![Backend::WebGpu, Backend::Wasm];
-        submission.constraints.fallback = fallback;
+        submission.constraints.backends = backends;
         let request = sim.accept(submission);
         let session = *sim.loading.keys().next().expect("it is being loaded");
         assert_eq!(sim.loading[&session].2, Backend::WebGpu);
