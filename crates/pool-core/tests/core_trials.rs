@@ -116,3 +116,62 @@ fn a_fixed_backend_that_refuses_the_model_is_left_where_the_caller_allows_it() {
         }
     }
 }
+
+#[test]
+fn a_trial_whose_load_hangs_is_given_up_in_time() {
+    let model = identity_model("a");
+    let mut sim = learning(&model);
+    let (request, _) = trial(&mut sim, &model);
+    let loads = sim.loads;
+    sim.advance(Duration::from_secs(1));
+    for lease in sim.running() {
+        sim.run_done(lease, Ok(1.0));
+    }
+    assert!(sim.ended[&request].is_ok(), "the leader computed it");
+    for _ in 0..30 {
+        let next = sim.accept(ask(&model));
+        for lease in sim.running() {
+            sim.run_done(lease, Ok(1.0));
+        }
+        assert!(sim.ended[&next].is_ok(), "nobody else waits for the load that hangs");
+    }
+    assert_eq!((sim.loads, sim.core.selector().exploring()), (loads, 0));
+}
+
+#[test]
+fn the_load_of_a_first_request_may_take_a_quarter_of_its_time() {
+    let mut config = PoolConfig::default();
+    config.selection.policy = PolicyName::RoundRobin;
+    let mut sim = Sim::new(config);
+    for browser in [CHROMIUM, FIREFOX] {
+        sim.join(info_of(browser, &[Backend::Wasm]));
+    }
+    let model = identity_model("a");
+    let request = sim.accept(ask(&model));
+    let first = *sim.loading.keys().next().expect("it is being loaded");
+    sim.advance(Duration::from_secs(14));
+    assert_eq!(sim.loads, 1);
+    sim.advance(Duration::from_secs(1));
+    assert_eq!(sim.loads, 2, "another worker loads it after 15 of 60 s");
+    let second = *sim.loading.keys().find(|&&session| session != first).expect("that is another session");
+    sim.load_ok(second, 5.0);
+    let lease = sim.running()[0];
+    sim.run_done(lease, Ok(1.0));
+    assert!(sim.ended[&request].is_ok());
+}
+
+#[test]
+fn a_fixed_backend_waits_for_room_and_is_not_left() {
+    let one = WorkerInfo { memory_budget_bytes: 1_500, ..info_of(CHROMIUM, &[Backend::WebGpu]) };
+    let mut sim = fixed(&[one, info_of(FIREFOX, &[Backend::Wasm])]);
+    let (here, there) = (identity_model("a"), identity_model("b"));
+    sim.accept(ask(&here));
+    let session = *sim.loading.keys().next().expect("it is being loaded");
+    sim.load_ok(session, 5.0);
+    let request = sim.accept(ask(&there));
+    assert!(sim.loading.is_empty(), "there is no room, and no other backend will do");
+    sim.advance(Duration::from_secs(10));
+    sim.settle_all();
+    let report = sim.ended[&request].as_ref().expect("there is room when the other has ended");
+    assert_eq!(report.backend, Backend::WebGpu);
+}

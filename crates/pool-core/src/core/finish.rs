@@ -116,6 +116,7 @@ impl Core {
     /// Ends a request, wherever it is. Ignored where it has ended.
     pub(super) fn finish(&mut self, now: Instant, request: RequestId, result: Result<RunReport, RunError>) {
         self.dequeue(request);
+        self.end_trial(request);
         let Some(entry) = self.requests.remove(&request) else { return };
         if entry.exploring {
             self.selector.release(&entry.context());

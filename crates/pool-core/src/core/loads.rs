@@ -178,6 +178,9 @@ impl Core {
         session.detail = Arc::new(detail);
         session.placement = placement.into();
         let backend = session.backend;
+        if let Some(model) = self.models.get_mut(&hash) {
+            model.unbar(&session.shape, &session.arm);
+        }
         let learned = self.learn_arm(id);
         self.observe_load(now, id);
         if let Some(model) = self.models.get_mut(&hash) {

@@ -36,6 +36,8 @@ pub(crate) struct Entry {
     pub(crate) why: Why,
     /// Whether it holds the right to explore for its model and shape bucket.
     pub(crate) exploring: bool,
+    /// How long it waits at most for its arm, where that was only the pool's own choice.
+    pub(crate) trial_until: Option<Instant>,
     /// Whether the caller wants to know how its arm was chosen.
     pub(crate) explain: bool,
     pub(crate) decision: Option<Arc<Decision>>,

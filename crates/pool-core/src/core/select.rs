@@ -1,7 +1,7 @@
 //! Choosing the arm of a request, and letting go of that choice.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use perf_history::{Arm, Source, Standing, UnixMillis};
 use vocab::{PolicyName, RequestId, SessionId};
@@ -9,6 +9,7 @@ use vocab::{PolicyName, RequestId, SessionId};
 use super::demand::{Capable, fits};
 use super::queue::LaneKey;
 use super::requests::Entry;
+use super::timers::TimerKey;
 use super::{Action, Core, retry};
 use crate::selection::{Candidate, Choice, Decision, Selector, Why};
 use crate::{LinkError, Observation, RunError};
@@ -102,7 +103,39 @@ impl Core {
             entry.exploring = explores;
             entry.lane.needs.arm = Some(chosen.arm);
         }
+        if entry.is_trial() {
+            let load_ms = self.models.get(&entry.model.hash).and_then(|model| model.load_ms);
+            let longest = Duration::from_secs_f64(left_ms / RISK / 1e3);
+            let usual =
+                load_ms.map(|ms| Duration::from_secs_f64((ms * RISK / 1e3).min(longest.as_secs_f64())));
+            let wait = usual.map_or(longest, |usual| usual.max(self.config.patience).min(longest));
+            let until = now + wait;
+            entry.trial_until = Some(until);
+            self.timers.set(until, TimerKey::Trial(id));
+        }
         Some(entry.lane.clone())
+    }
+
+    /// A request need not wait for its arm any more.
+    pub(super) fn end_trial(&mut self, request: RequestId) {
+        let Some(entry) = self.requests.get_mut(&request) else { return };
+        if let Some(until) = entry.trial_until.take() {
+            self.timers.clear(until, TimerKey::Trial(request));
+        }
+    }
+
+    /// A request has waited long enough for the arm on which it was to be tried: whoever is there serves it. Nobody else
+    /// is sent to wait for a load that takes so long until it has ended.
+    pub(super) fn trial_over(&mut self, now: Instant, request: RequestId) {
+        let Some(entry) = self.requests.get(&request) else { return };
+        let (hash, shape, arm) = (entry.model.hash, entry.shape.clone(), entry.needs().arm.clone());
+        if let (true, Some(arm), Some(state)) = (self.is_loading_for(entry), arm, self.models.get_mut(&hash))
+        {
+            state.bar(&shape, &arm, Some(now + self.config.load_timeout));
+        }
+        if let Some(lane) = self.unpin(request) {
+            self.place(now, &lane);
+        }
     }
 
     /// Those of the arms that could compute a request on which it may be tried. The owner of the pool may fix any.
@@ -170,6 +203,7 @@ impl Core {
     /// Gives up the choice that was made for a queued request, so that any arm may take it. Answers its new lane.
     pub(super) fn unpin(&mut self, request: RequestId) -> Option<LaneKey> {
         self.dequeue(request);
+        self.end_trial(request);
         let entry = self.requests.get_mut(&request)?;
         let context = std::mem::take(&mut entry.exploring).then(|| entry.context());
         entry.lane.needs.arm = None;
