@@ -290,6 +290,39 @@ fn a_slower_arm_helps_where_that_is_sooner_than_waiting() {
     check_sooner(400, false);
 }
 
+/// With one slot each, whether a request goes to the slower arm, at 400 ms, while the faster one, at 50 ms, is busy with
+/// a run of another model that takes this long.
+#[track_caller]
+fn check_behind_another_model(other_ms: u64, goes: bool) {
+    let one_slot = |browser| WorkerInfo { slots: 1, ..info_of(browser, &[Backend::Wasm]) };
+    let mut sim = sim(PoolConfig::default(), &[one_slot(CHROMIUM), one_slot(FIREFOX)]);
+    for observation in &taught(400) {
+        sim.core.selector_mut().observe(observation);
+    }
+    let (model, other) = (identity_model("a"), identity_model("b"));
+    for browser in [CHROMIUM, FIREFOX] {
+        let mut preload = Submission { preload: true, ..sized(&model, 128) };
+        preload.constraints.browsers = vec![browser];
+        sim.accept(preload);
+        sim.settle_all();
+    }
+    let mut long = sized(&other, 128);
+    long.constraints.browsers = vec![CHROMIUM];
+    one(&mut sim, &speeds(&[(CHROMIUM, Backend::Wasm, other_ms)]), long.clone());
+    sim.accept(long);
+    let request = sim.accept(sized(&model, 128));
+    let sent = sim.sent.last().is_some_and(|sent| sent.0 == request);
+    assert_eq!(sent, goes, "behind {other_ms} ms");
+    sim.settle_all();
+    assert!(sim.open.is_empty());
+}
+
+#[test]
+fn what_runs_ahead_counts_for_what_it_takes_whatever_its_model() {
+    check_behind_another_model(40, false);
+    check_behind_another_model(5_000, true);
+}
+
 #[test]
 fn a_deep_queue_is_worth_a_much_slower_arm() {
     let workers = [info_of(CHROMIUM, &[Backend::Wasm]), info_of(FIREFOX, &[Backend::Wasm])];
@@ -384,6 +417,38 @@ fn a_deadline_counts_against_an_arm_that_had_its_time() {
     check_deadline(1_000, 990, TimeoutPhase::Queued);
     // Nobody could have done it in that time.
     check_deadline(60, 20, TimeoutPhase::Queued);
+}
+
+/// A first request with this deadline on an arm of which nothing is known: whose fault is it when the deadline passes?
+#[track_caller]
+fn check_first_deadline(elsewhere: bool, timeout: Duration, phase: TimeoutPhase) {
+    let mut sim = sim(PoolConfig::default(), &[info_of(FIREFOX, &[Backend::Wasm])]);
+    let model = identity_model("a");
+    if elsewhere {
+        one(&mut sim, &speeds(&[(FIREFOX, Backend::Wasm, 50)]), sized(&model, 128));
+    }
+    sim.join(info_of(CHROMIUM, &[Backend::Wasm]));
+    let mut preload = Submission { preload: true, ..sized(&model, 128) };
+    preload.constraints.browsers = vec![CHROMIUM];
+    sim.accept(preload);
+    sim.settle_all();
+    let mut request = sized(&model, 128);
+    request.constraints.browsers = vec![CHROMIUM];
+    request.constraints.timeout = Some(timeout);
+    let id = sim.accept(request);
+    sim.advance(timeout);
+    assert!(sim.ended[&id].is_err());
+    let last = sim.observed.last().expect("it was observed");
+    assert_eq!(last.outcome, Outcome::TimedOut(phase), "{timeout:?}");
+}
+
+#[test]
+fn a_deadline_counts_against_an_unknown_arm_only_where_it_left_time_for_a_first_run() {
+    check_first_deadline(false, Duration::from_secs(1), TimeoutPhase::Queued);
+    check_first_deadline(false, Duration::from_secs(60), TimeoutPhase::Running);
+    // Elsewhere it took 150 ms, once.
+    check_first_deadline(true, Duration::from_secs(1), TimeoutPhase::Queued);
+    check_first_deadline(true, Duration::from_secs(10), TimeoutPhase::Running);
 }
 
 #[test]

@@ -66,6 +66,8 @@ fn a_wrong_command_line_has_a_status_of_its_own() {
     wrong(&["run", "m.onnx", "--input", "-", "--threads", "many"], "--threads <N>");
     wrong(&["browsers", "--browser", "netscape"], "unknown browser \"netscape\"");
     wrong(&["setup", "--browsers", "netscape"], "unknown browser \"netscape\"");
+    wrong(&["trends", "--export", "x.txt"], "must end in .csv, .jsonl or .parquet");
+    wrong(&["trends", "--export", "observations"], "must end in .csv, .jsonl or .parquet");
 }
 
 /// Without set-up the message says what to run.
@@ -76,4 +78,14 @@ fn a_machine_that_is_not_set_up_is_told_what_to_do() {
     let (status, stdout, stderr) = run(&["run", golden, "--input", &request, "--json"]);
     assert_eq!((status, stdout.as_str(), stderr.lines().count()), (Some(1), "", 1), "{stderr}");
     assert!(stderr.starts_with("error: ") && stderr.contains("webnn-pool setup"), "{stderr}");
+}
+
+#[test]
+fn without_a_history_the_message_says_how_to_get_one() {
+    for arguments in [&["trends"][..], &["trends", "--history", "/nowhere/mine.db", "--json"]] {
+        let (status, stdout, stderr) = run(arguments);
+        assert_eq!((status, stdout.as_str(), stderr.lines().count()), (Some(1), "", 1), "{stderr}");
+        assert!(stderr.contains("there is no history at /nowhere/"), "{stderr}");
+        assert!(stderr.contains("--history /nowhere/"), "{stderr}");
+    }
 }

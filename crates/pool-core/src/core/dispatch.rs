@@ -283,7 +283,7 @@ impl Core {
             return LoadChoice::Later(left);
         }
         // What was only the pool's own choice drives nobody out.
-        let drastic = live == 0 && waited >= self.config.patience && !entry.is_pinned();
+        let drastic = live == 0 && waited >= self.config.patience && !entry.is_trial();
         let outlook = self.outlook(now, entry);
         let wanted = Wanted { usable, live, drastic, outlook: outlook.as_ref(), shut: &shut };
         let candidate = |worker: &Worker| self.load_candidate(now, worker, entry, &wanted);
@@ -297,7 +297,7 @@ impl Core {
         };
         match choice {
             Some(choice) => LoadChoice::Start(choice),
-            None if live == 0 && entry.is_pinned() && only.is_none() => LoadChoice::Unpin,
+            None if live == 0 && entry.is_trial() && only.is_none() => LoadChoice::Unpin,
             None if live == 0 => {
                 let left = self.config.patience.saturating_sub(waited);
                 LoadChoice::Later(if left.is_zero() { self.config.patience.max(SOON) } else { left })
@@ -397,6 +397,7 @@ impl Core {
     fn dispatch(&mut self, now: Instant, request: RequestId, session_id: SessionId) {
         let lease = LeaseId(self.next_id());
         let clock = lease.0;
+        self.end_trial(request);
         let explained = self.requests.get(&request).filter(|entry| entry.explain).and_then(|entry| {
             let session = self.sessions.get(&session_id)?;
             Some(Arc::new(self.explain(now, entry, &session.arm, session.worker)))

@@ -16,7 +16,6 @@ use super::sessions::Session;
 use super::timers::TimerKey;
 use super::workers::Worker;
 use super::{Action, Core, LeaseId, RunEnd};
-use crate::selection::Why;
 use crate::{LinkError, RunError, RunReport};
 
 impl Core {
@@ -40,6 +39,7 @@ impl Core {
             (LeaseState::Running(request), Ok(end)) => self.completed(now, request, &lease, *end),
             (LeaseState::Running(request), Err(error)) => {
                 self.observe_failure(now, &lease, request, error);
+                self.bar_refusing(lease.session, error);
                 if let (Some(entry), Some(session)) =
                     (self.requests.get_mut(&request), self.sessions.get(&lease.session))
                 {
@@ -135,6 +135,7 @@ impl Core {
     /// Ends a request, wherever it is. Ignored where it has ended.
     pub(super) fn finish(&mut self, now: Instant, request: RequestId, result: Result<RunReport, RunError>) {
         self.dequeue(request);
+        self.end_trial(request);
         let Some(entry) = self.requests.remove(&request) else { return };
         if entry.exploring {
             self.selector.release(&entry.context());
@@ -185,7 +186,7 @@ impl Core {
                 entry.attempts += 1;
             }
             let worker = failure.worker;
-            if entry.is_pinned() && entry.why != Why::Fixed && !retry::is_callers_fault(&failure.error) {
+            if entry.is_trial() {
                 entry.last = Some(failure);
                 match self.forgive(request) {
                     Some(Ok(lane)) => {
@@ -247,6 +248,7 @@ impl Core {
         let other_backend = || {
             let mut needs = entry.needs().clone();
             needs.not_backends.insert(backend);
+            needs.arm = None;
             (entry.fallback && self.capable(&needs, bytes) == Capable::Now).then_some(needs)
         };
         match remedy {

@@ -196,6 +196,9 @@ impl Core {
         session.detail = Arc::new(detail);
         session.placement = placement.into();
         let backend = session.backend;
+        if let Some(model) = self.models.get_mut(&hash) {
+            model.unbar(&session.shape, &session.arm);
+        }
         let learned = self.learn_arm(id);
         self.observe_load(now, id);
         if let Some(model) = self.models.get_mut(&hash) {
@@ -257,6 +260,7 @@ impl Core {
     /// Notes that a load failed. Answers who was waiting for it, and with what to fail them.
     fn load_failed(&mut self, now: Instant, id: SessionId, error: &LinkError) -> Vec<(RequestId, Failure)> {
         self.observe_failed_load(now, id, error);
+        self.bar_refusing(id, error);
         let Some(session) = self.sessions.get(&id) else { return Vec::new() };
         let (worker_id, backend, hash) = (session.worker, session.backend, session.model.hash);
         let waiting = self.waiting_on(session, false);

@@ -15,6 +15,9 @@ use crate::LinkError;
 /// times what runs there take: otherwise it was the queue, or the caller, that left it too little.
 const FAIR_SHARE: f64 = 0.5;
 const FAIR_TIMES: f64 = 3.0;
+/// Where nothing is known of an arm, it may take this many times what the model takes elsewhere: its first run, and on
+/// slower hardware.
+const UNKNOWN_TIMES: f64 = 10.0;
 
 pub(super) fn ms(from: Instant, to: Instant) -> f64 {
     to.saturating_duration_since(from).as_secs_f64() * 1e3
@@ -115,8 +118,16 @@ impl Core {
     pub(super) fn observe_deadline(&mut self, now: Instant, lease: &Lease, entry: &Entry) -> bool {
         let Some(observation) = self.observation_of_run(now, lease, entry) else { return false };
         let had = ms(lease.began, now.min(entry.deadline));
-        let known = self.selector.expected_ms(&observation).unwrap_or(0.0);
-        let fair = had >= ms(entry.accepted, entry.deadline) * FAIR_SHARE && had >= known * FAIR_TIMES;
+        let elsewhere = || {
+            let model = self.models.get(&entry.model.hash)?;
+            Some(model.run_ms? * UNKNOWN_TIMES)
+        };
+        let needed = match self.selector.expected_ms(&observation).or_else(elsewhere) {
+            Some(ms) => ms * FAIR_TIMES,
+            // With nothing to compare with, what the pool itself gives a request is fair, and less is not.
+            None => self.config.default_deadline.as_secs_f64() * 1e3 * FAIR_SHARE,
+        };
+        let fair = had >= ms(entry.accepted, entry.deadline) * FAIR_SHARE && had >= needed;
         let phase = if fair { TimeoutPhase::Running } else { TimeoutPhase::Queued };
         self.observe(Observation { outcome: Outcome::TimedOut(phase), ..observation });
         fair

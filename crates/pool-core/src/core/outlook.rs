@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use perf_history::{Arm, prior_latency_ratio};
+use vocab::ModelHash;
 
 use super::Core;
 use super::demand::fits;
 use super::requests::Entry;
 use super::sessions::SessionPhase;
+use super::workers::Worker;
 
 /// Scores that are closer than this are the same.
 const SAME: f64 = 1e-9;
@@ -35,8 +37,8 @@ struct Row {
 struct Best {
     tier: usize,
     ms: f64,
-    /// The least number of runs that one of their workers has.
-    pending: usize,
+    /// The least time that the runs of one of their workers take, as `ms` counts it.
+    pending_ms: f64,
     workers: usize,
 }
 
@@ -63,8 +65,8 @@ impl Outlook {
         if row.tier <= best.tier {
             return true;
         }
-        let ahead = best.pending as f64 + self.queued.saturating_sub(1) as f64 / best.workers.max(1) as f64;
-        row.ms < best.ms * (1.0 + ahead)
+        let queued = self.queued.saturating_sub(1) as f64 / best.workers.max(1) as f64;
+        row.ms < best.ms * (1.0 + queued) + best.pending_ms
     }
 }
 
@@ -100,11 +102,25 @@ impl Core {
         }
         let queued = self.models.get(&entry.model.hash).map_or(0, |model| model.queued);
         let mut outlook = Outlook { rows, best: None, queued };
-        outlook.best = self.best_loaded(now, entry, &outlook);
+        outlook.best = self.best_loaded(now, entry, &outlook, known);
         Some(outlook)
     }
 
-    fn best_loaded(&self, now: Instant, entry: &Entry, outlook: &Outlook) -> Option<Best> {
+    /// What the runs that a worker has will take: those of other models what these are known to take, and every other
+    /// one `own_ms`.
+    fn pending_ms(&self, worker: &Worker, model: ModelHash, own_ms: f64, known: bool) -> f64 {
+        let leases = worker.leases.iter().filter_map(|lease| self.leases.get(lease));
+        let runs = leases.map(|lease| {
+            let other = self.sessions.get(&lease.session).map(|session| session.model.hash);
+            let other =
+                other.filter(|&other| known && other != model).and_then(|other| self.models.get(&other));
+            other.and_then(|other| other.run_ms).unwrap_or(own_ms)
+        });
+        runs.sum()
+    }
+
+    /// `known` tells whether the outlook's times are milliseconds.
+    fn best_loaded(&self, now: Instant, entry: &Entry, outlook: &Outlook, known: bool) -> Option<Best> {
         let shut = self.shut_out_for(now, entry);
         let usable = self.usable(entry.needs(), entry.bytes());
         let mut best: Option<Best> = None;
@@ -120,14 +136,14 @@ impl Core {
             if !fits(entry.needs(), worker, entry.bytes()) || shut.has(worker, session.backend) {
                 continue;
             }
-            let pending = worker.leases.len();
+            let pending_ms = self.pending_ms(worker, entry.model.hash, row.ms, known);
             match &mut best {
                 Some(best) if row.tier > best.tier => {}
                 Some(best) if row.tier == best.tier => {
-                    best.pending = best.pending.min(pending);
+                    best.pending_ms = best.pending_ms.min(pending_ms);
                     best.workers += 1;
                 }
-                _ => best = Some(Best { tier: row.tier, ms: row.ms, pending, workers: 1 }),
+                _ => best = Some(Best { tier: row.tier, ms: row.ms, pending_ms, workers: 1 }),
             }
         }
         best

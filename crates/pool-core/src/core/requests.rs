@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use perf_history::{ModelId, ShapeBucket};
+use perf_history::{Arm, ModelId, ShapeBucket};
 use telemetry::{Outcome, Place};
 use tensor::Bindings;
 use vocab::{Backend, SessionId, WorkerId};
@@ -37,6 +37,8 @@ pub(crate) struct Entry {
     pub(crate) why: Why,
     /// Whether it holds the right to explore for its model and shape bucket.
     pub(crate) exploring: bool,
+    /// How long it waits at most for its arm, where that was only the pool's own choice.
+    pub(crate) trial_until: Option<Instant>,
     /// Whether the caller wants to know how its arm was chosen.
     pub(crate) explain: bool,
     pub(crate) decision: Option<Arc<Decision>>,
@@ -63,6 +65,11 @@ impl Entry {
 
     pub(crate) fn is_pinned(&self) -> bool {
         self.lane.needs.arm.is_some()
+    }
+
+    /// Whether its arm was only the pool's own choice, of which it may let go.
+    pub(crate) fn is_trial(&self) -> bool {
+        self.is_pinned() && self.why != Why::Fixed
     }
 
     pub(crate) fn bytes(&self) -> u64 {
@@ -149,6 +156,9 @@ const OFTEN: u32 = 3;
 /// How many sizes of one model are remembered.
 const MOST_SIZES: usize = 256;
 
+/// How many barred arms of one model are remembered.
+const MOST_BARRED: usize = 64;
+
 /// What is known about a model, across workers.
 #[derive(Debug)]
 pub(crate) struct ModelState {
@@ -170,6 +180,17 @@ pub(crate) struct ModelState {
     pub(crate) seen: HashMap<Arc<Bindings>, u32>,
     /// Until when each backend counts as unable to take the model, for requests that may fall back.
     pub(crate) refused: [Option<Instant>; Backend::ALL.len()],
+    /// The arms on which nothing is to be tried.
+    barred: Vec<Barred>,
+}
+
+/// An arm on which requests of a model and size of inputs are not tried.
+#[derive(Debug)]
+struct Barred {
+    shape: ShapeBucket,
+    arm: Arc<Arm>,
+    /// Until when; `None` for good.
+    until: Option<Instant>,
 }
 
 impl ModelState {
@@ -191,7 +212,29 @@ impl ModelState {
             patience: None,
             seen: HashMap::new(),
             refused: [None; Backend::ALL.len()],
+            barred: Vec::new(),
         }
+    }
+
+    /// Has no request of this size tried on an arm, until some time or for good.
+    pub(crate) fn bar(&mut self, shape: &ShapeBucket, arm: &Arc<Arm>, until: Option<Instant>) {
+        self.unbar(shape, arm);
+        if self.barred.len() >= MOST_BARRED {
+            self.barred.remove(0);
+        }
+        self.barred.push(Barred { shape: shape.clone(), arm: Arc::clone(arm), until });
+    }
+
+    /// Takes that back.
+    pub(crate) fn unbar(&mut self, shape: &ShapeBucket, arm: &Arc<Arm>) {
+        self.barred.retain(|barred| barred.shape != *shape || barred.arm != *arm);
+    }
+
+    /// Whether nothing of this size is to be tried on an arm now.
+    pub(crate) fn is_barred(&self, now: Instant, shape: &ShapeBucket, arm: &Arc<Arm>) -> bool {
+        self.barred.iter().any(|barred| {
+            barred.shape == *shape && barred.arm == *arm && barred.until.is_none_or(|until| now < until)
+        })
     }
 
     /// Counts a request with these sizes.

@@ -70,7 +70,8 @@ pub(crate) fn refuses_model(error: &LinkError) -> bool {
     )
 }
 
-/// Whether a failure says nothing about where it happened.
-pub(crate) fn is_callers_fault(error: &LinkError) -> bool {
-    matches!(error, LinkError::Reported { kind, message: _ } if kind.is_callers_fault())
+/// Whether a failed load or run means that its arm will not take the model next time either, at this size of inputs.
+pub(crate) fn is_lasting(error: &LinkError) -> bool {
+    refuses_model(error)
+        || matches!(error, LinkError::Reported { kind: FailureKind::InvalidModel, message: _ })
 }

@@ -1,17 +1,18 @@
 //! Choosing the arm of a request, and letting go of that choice.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use perf_history::{Arm, Source, Standing, UnixMillis};
-use vocab::RequestId;
+use vocab::{PolicyName, RequestId, SessionId};
 
 use super::demand::{Capable, fits};
 use super::queue::LaneKey;
 use super::requests::Entry;
-use super::{Action, Core};
+use super::timers::TimerKey;
+use super::{Action, Core, retry};
 use crate::selection::{Candidate, Choice, Decision, Selector, Why};
-use crate::{Observation, RunError};
+use crate::{LinkError, Observation, RunError};
 
 /// A run may be risked to learn something where this many of them fit into the time that the request has left.
 const RISK: f64 = 4.0;
@@ -85,7 +86,7 @@ impl Core {
             return None;
         }
         let left_ms = entry.deadline.saturating_duration_since(now).as_secs_f64() * 1e3;
-        let arms = self.arms_for(now, entry);
+        let arms = self.arms_to_choose(now, entry);
         let (key, model_type, unix) = (entry.context(), entry.model.model_type, self.unix(now));
         let (chosen, mut choice) = self.selector.choose(&key, model_type, &arms, unix, left_ms / RISK)?;
         let entry = self.requests.get(&id)?;
@@ -105,7 +106,62 @@ impl Core {
             entry.exploring = explores;
             entry.lane.needs.arm = Some(chosen.arm);
         }
+        if entry.is_trial() {
+            let load_ms = self.models.get(&entry.model.hash).and_then(|model| model.load_ms);
+            let longest = Duration::from_secs_f64(left_ms / RISK / 1e3);
+            let usual =
+                load_ms.map(|ms| Duration::from_secs_f64((ms * RISK / 1e3).min(longest.as_secs_f64())));
+            let wait = usual.map_or(longest, |usual| usual.max(self.config.patience).min(longest));
+            let until = now + wait;
+            entry.trial_until = Some(until);
+            self.timers.set(until, TimerKey::Trial(id));
+        }
         Some(entry.lane.clone())
+    }
+
+    /// A request need not wait for its arm any more.
+    pub(super) fn end_trial(&mut self, request: RequestId) {
+        let Some(entry) = self.requests.get_mut(&request) else { return };
+        if let Some(until) = entry.trial_until.take() {
+            self.timers.clear(until, TimerKey::Trial(request));
+        }
+    }
+
+    /// A request has waited long enough for the arm on which it was to be tried: whoever is there serves it. Nobody else
+    /// is sent to wait for a load that takes so long until it has ended.
+    pub(super) fn trial_over(&mut self, now: Instant, request: RequestId) {
+        let Some(entry) = self.requests.get(&request) else { return };
+        let (hash, shape, arm) = (entry.model.hash, entry.shape.clone(), entry.needs().arm.clone());
+        if let (true, Some(arm), Some(state)) = (self.is_loading_for(entry), arm, self.models.get_mut(&hash))
+        {
+            state.bar(&shape, &arm, Some(now + self.config.load_timeout));
+        }
+        if let Some(lane) = self.unpin(request) {
+            self.place(now, &lane);
+        }
+    }
+
+    /// Those of the arms that could compute a request on which it may be tried. The owner of the pool may fix any.
+    fn arms_to_choose(&self, now: Instant, entry: &Entry) -> Vec<Arc<Arm>> {
+        let mut arms = self.arms_for(now, entry);
+        if self.config.selection.policy != PolicyName::Fixed
+            && let Some(state) = self.models.get(&entry.model.hash)
+            && arms.iter().any(|arm| !state.is_barred(now, &entry.shape, arm))
+        {
+            arms.retain(|arm| !state.is_barred(now, &entry.shape, arm));
+        }
+        arms
+    }
+
+    /// Takes note that the arm of a session refused its model, so that nobody else is sent there to find out.
+    pub(super) fn bar_refusing(&mut self, session: SessionId, error: &LinkError) {
+        if !retry::is_lasting(error) {
+            return;
+        }
+        let Some(session) = self.sessions.get(&session) else { return };
+        if let Some(state) = self.models.get_mut(&session.model.hash) {
+            state.bar(&session.shape, &session.arm, None);
+        }
     }
 
     /// Whether sessions serve a request, or soon will, and none of them on this arm.
@@ -150,6 +206,7 @@ impl Core {
     /// Gives up the choice that was made for a queued request, so that any arm may take it. Answers its new lane.
     pub(super) fn unpin(&mut self, request: RequestId) -> Option<LaneKey> {
         self.dequeue(request);
+        self.end_trial(request);
         let entry = self.requests.get_mut(&request)?;
         let context = std::mem::take(&mut entry.exploring).then(|| entry.context());
         entry.lane.needs.arm = None;

@@ -266,6 +266,7 @@ impl Core {
             shape,
             why: Why::Leader,
             exploring: false,
+            trial_until: None,
             explain: constraints.explain,
             decision: None,
         };
@@ -343,6 +344,7 @@ impl Core {
                     let error = entry.deadline_exceeded(phase, now);
                     self.finish(now, request, Err(error));
                 }
+                TimerKey::Trial(request) => self.trial_over(now, request),
                 TimerKey::Lease(lease) => {
                     if let Some(lease) = self.leases.get(&lease) {
                         self.condemn(now, lease.worker);

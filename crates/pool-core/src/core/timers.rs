@@ -12,6 +12,8 @@ use super::LeaseId;
 pub(crate) enum TimerKey {
     /// A request's deadline.
     Request(RequestId),
+    /// A request has waited long enough for the arm on which it is tried.
+    Trial(RequestId),
     /// The grace of a cancelled run.
     Lease(LeaseId),
     /// The limit of a session's load, of its cancellation, or of its unload.

@@ -7,6 +7,7 @@ mod browsers;
 mod out;
 mod run;
 mod setup;
+mod summary;
 mod trends;
 
 use std::process::ExitCode;

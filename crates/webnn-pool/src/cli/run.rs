@@ -4,7 +4,6 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use comfy_table::{ContentArrangement, Table, presets};
 use hdrhistogram::Histogram;
 use pool_core::PoolConfig;
 use serde_json::{Value, json};
@@ -12,7 +11,7 @@ use tensor::oip::{InferRequest, InferResponse, Limits};
 use vocab::{Backend, BrowserName, DeviceKind, ModelType, PolicyName};
 use webnn_pool::{AcceleratedModel, Accelerator, Location, ModelSpec, ResolvedModel, RunOptions, response};
 
-use super::{Failure, out};
+use super::{Failure, out, summary::summary};
 
 /// The longest request that is read, in bytes. As JSON, tensors take some ten times the room that they take on a page.
 const REQUEST_LIMIT: u64 = 1 << 30;
@@ -56,7 +55,7 @@ pub(super) struct Args {
     /// How the browser and backend are chosen: weighted, ucb, thompson or round-robin.
     #[arg(long, value_name = "POLICY", default_value = "weighted", value_parser = parse_policy)]
     policy: PolicyName,
-    /// Answer with the table that the choice was made from, in `parameters.decision`.
+    /// Show the table that the choice was made from: below the summary, and as `parameters.decision` in JSON.
     #[arg(long)]
     explain: bool,
     /// Print the response as JSON on standard output.
@@ -118,7 +117,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     if args.json {
         out::result(std::str::from_utf8(&response.to_json()?)?)
     } else {
-        out::result(&summary(&response).to_string())
+        out::result(&summary(&response))
     }
 }
 
@@ -290,39 +289,4 @@ fn names(browsers: &[BrowserName], none: &str) -> String {
         return none.to_owned();
     }
     browsers.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", ")
-}
-
-/// What a person wants to see of a response.
-fn summary(response: &InferResponse) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
-    table.add_row(["model", &response.model_name]);
-    for key in ["browser", "browser_version", "backend", "device_requested", "device_effective", "adapter"] {
-        table.add_row([key, &plain(response.parameters.get(key))]);
-    }
-    for key in ["load_ms", "queue_ms", "in_page_ms", "total_ms", "attempts", "placement", "repeat"] {
-        table.add_row([key, &plain(response.parameters.get(key))]);
-    }
-    for output in &response.outputs {
-        let tensor = &output.tensor;
-        let first = tensor.to_f64_vec().map(|values| {
-            let shown: Vec<String> = values.iter().take(4).map(|value| format!("{value:.6}")).collect();
-            format!("{}{}", shown.join(", "), if values.len() > 4 { ", …" } else { "" })
-        });
-        let text =
-            format!("{} {}: {}", tensor.dtype(), tensor.shape(), first.unwrap_or_else(|_| "text".to_owned()));
-        table.add_row([output.name.as_ref(), &text]);
-    }
-    table
-}
-
-fn plain(value: Option<&Value>) -> String {
-    match value {
-        None | Some(Value::Null) => "–".to_owned(),
-        Some(Value::String(text)) => text.clone(),
-        Some(Value::Number(number)) => {
-            number.as_f64().map_or_else(|| number.to_string(), |number| format!("{number:.3}"))
-        }
-        Some(other) => other.to_string(),
-    }
 }

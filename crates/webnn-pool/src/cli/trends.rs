@@ -23,8 +23,21 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
     /// Write every single observation: as a table, FILE.csv or FILE.parquet, or as JSON, FILE.jsonl, one a line.
-    #[arg(long, value_name = "FILE")]
-    export: Option<PathBuf>,
+    #[arg(long, value_name = "FILE", value_parser = parse_export)]
+    export: Option<Export>,
+}
+
+/// Where observations are written to, and as what.
+#[derive(Debug, Clone)]
+struct Export {
+    path: PathBuf,
+    format: Format,
+}
+
+fn parse_export(text: &str) -> Result<Export, String> {
+    let path = PathBuf::from(text);
+    let format = Format::of(&path).ok_or("the file must end in .csv, .jsonl or .parquet")?;
+    Ok(Export { path, format })
 }
 
 pub(super) async fn run(args: Args) -> Result<(), Failure> {
@@ -32,7 +45,15 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
         Some(location) => location,
         None => Location::Sqlite(provision::Home::locate()?.root().join("history.db")),
     };
-    let format = args.export.as_deref().map(Format::of).transpose()?;
+    if let Location::Sqlite(path) = &location
+        && !path.exists()
+    {
+        let path = path.display();
+        return Err(format!(
+            "there is no history at {path} yet: run a model with --history {path}, then look again"
+        )
+        .into());
+    }
     let mut settings = AnalysisSettings::default();
     settings.history_days = args.days;
     let analysis = analyze_location(location.clone(), settings).await?;
@@ -40,7 +61,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
         write(&path, page(&analysis, &ReportSettings::default()).as_bytes())?;
         out::note(&format!("wrote {}", path.display()));
     }
-    if let (Some(path), Some(format)) = (args.export, format) {
+    if let Some(Export { path, format }) = args.export {
         let target = path.clone();
         let rows = tokio::task::spawn_blocking(move || export(&location, &target, format)).await??;
         out::note(&format!("wrote {rows} observations to {}", path.display()));
@@ -63,12 +84,13 @@ enum Format {
 }
 
 impl Format {
-    fn of(path: &Path) -> Result<Self, Failure> {
-        match path.extension().and_then(|extension| extension.to_str()) {
-            Some("csv") => Ok(Self::Csv),
-            Some("jsonl") => Ok(Self::JsonLines),
-            Some("parquet") => Ok(Self::Parquet),
-            _ => Err(format!("{} must end in .csv, .jsonl or .parquet", path.display()).into()),
+    /// As the file's name ends.
+    fn of(path: &Path) -> Option<Self> {
+        match path.extension()?.to_str()? {
+            "csv" => Some(Self::Csv),
+            "jsonl" => Some(Self::JsonLines),
+            "parquet" => Some(Self::Parquet),
+            _ => None,
         }
     }
 }
