@@ -40,6 +40,7 @@ export async function startEngine(config, tell) {
   }
   const engine = new Engine(config, ort, tell);
   await engine.connect();
+  engine.tellHeap();
   tell({ type: 'verdict', verdict });
 }
 
@@ -74,7 +75,7 @@ async function probe(config) {
       verdict.reason = device.missing;
       return finish(null);
     }
-    const ort = await importRuntime(config.backend, config.runtime, threads);
+    const ort = await importRuntime(config.backend, config.runtime, threads, config.heapLimit);
     const golden = await fetchGolden(config.base);
     const { error, placement } = await runGolden(ort, config.backend, config.device, golden);
     verdict.max_abs_error = error;
@@ -103,6 +104,8 @@ class Engine {
   /** Why nothing more can be computed here, once that is so. @type {string|null} */
   #broken = null;
   #pumping = false;
+  /** The size of the heap that the page was told last. */
+  #heap = -1;
   /** @type {WebSocket|null} */
   #socket = null;
 
@@ -165,8 +168,17 @@ class Engine {
       }
       this.#cancelled.delete(frame.id);
       this.#current = null;
+      this.tellHeap();
     }
     this.#pumping = false;
+  }
+
+  /** Says how large the runtime's heap is, where that has changed. It grows with loads and with runs, and never shrinks. */
+  tellHeap() {
+    const bytes = heapBytes();
+    if (bytes === this.#heap) return;
+    this.#heap = bytes;
+    this.tell({ type: 'heap', bytes });
   }
 
   /** @param {number} id */

@@ -16,7 +16,10 @@ const PROBE_MS = 60_000;
 const RESETS = 5;
 const RESETS_MS = 60_000;
 
-/** @typedef {{worker: Worker, verdict: import('./protocol.js').Verdict|null, timer?: number}} EngineEntry */
+/** Between two measurements of the page's memory, in milliseconds. One may have the browser collect garbage. */
+const MEASURE_MS = 30_000;
+
+/** @typedef {{worker: Worker, verdict: import('./protocol.js').Verdict|null, timer?: number, heap?: number}} EngineEntry */
 
 const token = new URLSearchParams(location.hash.slice(1)).get('token') ?? '';
 const base = location.origin;
@@ -34,6 +37,12 @@ class Page {
   #silence;
   /** @type {any} */
   #welcome = null;
+  /** What the browser says that the page's own memory takes, where it says so. @type {number|null} */
+  #bytes = null;
+
+  constructor() {
+    void this.#measure();
+  }
 
   connect() {
     const socket = new WebSocket(`${socketBase}/ws/control`, ['webnn-pool.1', `token.${token}`]);
@@ -122,6 +131,10 @@ class Page {
       const reject = (/** @type {string} */ reason) => resolve(rejected(device, reason));
       entry.timer = setTimeout(() => reject(`the probe did not end within ${PROBE_MS / 1000} s`), PROBE_MS);
       worker.onmessage = ({ data }) => {
+        if (data.type === 'heap') {
+          this.#heapChanged(backend, worker, data.bytes);
+          return;
+        }
         clearTimeout(entry.timer);
         if (data.type === 'verdict') resolve(data.verdict);
         else this.#engineGone(backend, worker, data, reject);
@@ -140,6 +153,7 @@ class Page {
         device,
         softwareGraphics: this.#welcome.software_graphics,
         maxFrameBytes: this.#welcome.max_frame_bytes,
+        heapLimit: this.#welcome.wasm_heap_bytes,
       });
     });
   }
@@ -193,6 +207,41 @@ class Page {
 
   #dropEngines() {
     for (const backend of [...this.#engines.keys()]) this.#drop(backend);
+  }
+
+  /**
+   * @param {string} backend
+   * @param {Worker} worker
+   * @param {number} bytes
+   */
+  #heapChanged(backend, worker, bytes) {
+    const entry = this.#engines.get(backend);
+    if (entry?.worker !== worker) return;
+    entry.heap = bytes;
+    this.#tellMemory();
+  }
+
+  #tellMemory() {
+    /** @type {Record<string, number>} */
+    const heaps = {};
+    for (const [backend, { heap }] of this.#engines) if (heap !== undefined) heaps[backend] = heap;
+    this.#send({ type: 'memory', heaps, page_bytes: this.#bytes });
+  }
+
+  /** Measures the page's memory again and again, where the browser offers that. */
+  async #measure() {
+    const measure = /** @type {any} */ (performance).measureUserAgentSpecificMemory;
+    if (!globalThis.crossOriginIsolated || typeof measure !== 'function') return;
+    for (;;) {
+      await new Promise((resolve) => setTimeout(resolve, MEASURE_MS));
+      try {
+        this.#bytes = (await measure.call(performance)).bytes;
+      } catch {
+        // The browser has the function and will not have it called here.
+        return;
+      }
+      this.#tellMemory();
+    }
   }
 
   /** @param {any} message */

@@ -64,4 +64,5 @@ export class PageError extends Error {
  * @property {string} device  the requested device
  * @property {boolean} softwareGraphics  whether the host knows that every graphics adapter here is software
  * @property {number} maxFrameBytes  the longest frame that the host accepts
+ * @property {number} heapLimit  bytes that the runtime's WebAssembly heap may grow to
  */

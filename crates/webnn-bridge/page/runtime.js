@@ -23,12 +23,21 @@ const PROVIDERS = Object.freeze({
 /** @type {WebAssembly.Memory[]} */
 const memories = [];
 
-/** Keeps sight of the memory that the runtime allocates: it offers no other way to ask for the heap's size. */
-function watchMemory() {
+/** Bytes of one page of WebAssembly memory. */
+const WASM_PAGE = 65_536;
+
+/**
+ * Keeps sight of the memory that the runtime allocates: it offers no other way to ask for the heap's size. What would grow
+ * beyond the limit fails to allocate, as it would at the end of the address space.
+ * @param {number} limit  bytes that one memory may grow to
+ */
+function watchMemory(limit) {
   const Native = WebAssembly.Memory;
+  const most = Math.floor(limit / WASM_PAGE);
   WebAssembly.Memory = new Proxy(Native, {
-    construct(target, args) {
-      const memory = Reflect.construct(target, args);
+    construct(target, [wanted, ...rest]) {
+      const bounded = wanted.maximum > most ? { ...wanted, maximum: Math.max(wanted.initial, most) } : wanted;
+      const memory = Reflect.construct(target, [bounded, ...rest]);
       memories.push(memory);
       return memory;
     },
@@ -55,10 +64,11 @@ export function usableThreads(wanted) {
  * @param {string} backend
  * @param {string} base  the folder of the runtime's files, with a final slash
  * @param {number} threads
+ * @param {number} heapLimit  bytes that the runtime's heap may grow to
  * @returns {Promise<any>} the runtime's module
  */
-export async function importRuntime(backend, base, threads) {
-  watchMemory();
+export async function importRuntime(backend, base, threads, heapLimit) {
+  watchMemory(heapLimit);
   tapConsole();
   const ort = await import(`${base}${BUILDS[backend]}`);
   ort.env.wasm.wasmPaths = base;

@@ -83,6 +83,18 @@ impl Bridge {
         self.run.as_ref().map_or("", RunDir::mark)
     }
 
+    /// The labels of the launches that have not ended, those that go on included, and since when each has a page that is
+    /// connected; `None` where it has none.
+    #[must_use]
+    pub fn connections(&self) -> Vec<(String, Option<Instant>)> {
+        self.server.registry.connections()
+    }
+
+    /// Ends the page of the launch with this label, where one is connected.
+    pub fn disconnect(&self, label: &str) {
+        self.server.registry.disconnect(label);
+    }
+
     /// Launches a browser, opens the worker page in it, and waits until the page has probed its backends.
     ///
     /// Returns a handle that owns the browser, and the page.

@@ -23,6 +23,9 @@ pub struct BridgeLimits {
     /// How long a launched browser may take until its page has probed all backends. Default: 240 s, because a probe that
     /// hangs is given 60 s, and there may be one for each backend.
     pub ready_timeout: Duration,
+    /// What the WebAssembly heap of each engine may grow to, in bytes; the page enforces it, and an allocation beyond fails.
+    /// Default: 4 GiB, which is all that 32-bit addresses reach. No engine gets less than its runtime begins with.
+    pub wasm_heap_bytes: u64,
 }
 
 impl Default for BridgeLimits {
@@ -33,6 +36,7 @@ impl Default for BridgeLimits {
             heartbeat_timeout: Duration::from_secs(20),
             cancel_grace: Duration::from_secs(5),
             ready_timeout: Duration::from_secs(240),
+            wasm_heap_bytes: 4 << 30,
         }
     }
 }

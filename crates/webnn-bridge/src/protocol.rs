@@ -105,6 +105,15 @@ pub(crate) enum FromPage {
         verdict: Verdict,
     },
     Ready,
+    /// How much memory the page takes, told whenever that has changed.
+    Memory {
+        /// The WebAssembly heap of each engine, in bytes.
+        #[serde(default)]
+        heaps: BTreeMap<Backend, u64>,
+        /// The page's own memory in bytes, where the browser tells.
+        #[serde(default)]
+        page_bytes: Option<u64>,
+    },
     EngineReset {
         backend: Backend,
         reason: String,
@@ -134,6 +143,8 @@ pub(crate) enum ToPage {
         software_graphics: bool,
         /// The longest frame that may be sent.
         max_frame_bytes: u64,
+        /// What the WebAssembly heap of an engine may grow to, in bytes.
+        wasm_heap_bytes: u64,
         /// After how long without a word either side may take the other for gone.
         silence_ms: u64,
         runtime: String,

@@ -3,11 +3,13 @@
 mod call;
 mod end;
 mod engine;
+mod memory;
 mod page;
 mod ping;
 mod worker_link;
 
 pub use end::PageEnd;
 pub(crate) use engine::{Engine, Outbound};
+pub use memory::{HeapReading, PageMemory};
 pub use page::Page;
 pub(crate) use page::{PageParts, PageState};

@@ -14,6 +14,7 @@ use vocab::{Backend, BrowserName, DeviceKind, FailureKind, SessionId};
 
 use super::end::{EndSignal, PageEnd};
 use super::engine::Engine;
+use super::memory::{Ledger, PageMemory};
 use super::ping::Pings;
 use crate::config::BridgeLimits;
 use crate::protocol::{Admission, Hello, ToPage, Verdict};
@@ -42,8 +43,11 @@ pub(crate) struct PageState {
     pub(super) sessions: DashMap<SessionId, Backend>,
     next_call: AtomicU64,
     pings: Pings,
+    memory: Ledger,
     /// When anything came over the control connection last.
     heard: Mutex<Instant>,
+    /// When it said hello.
+    since: Instant,
     end: EndSignal,
 }
 
@@ -66,7 +70,9 @@ impl PageState {
             sessions: DashMap::new(),
             next_call: AtomicU64::new(1),
             pings: Pings::default(),
+            memory: Ledger::default(),
             heard: Mutex::new(Instant::now()),
+            since: Instant::now(),
             end: EndSignal::default(),
         }
     }
@@ -85,6 +91,15 @@ impl PageState {
 
     pub(crate) fn pings(&self) -> &Pings {
         &self.pings
+    }
+
+    pub(crate) fn memory(&self) -> &Ledger {
+        &self.memory
+    }
+
+    /// When the page said hello.
+    pub(crate) fn since(&self) -> Instant {
+        self.since
     }
 
     /// The page has said something over its control connection.
@@ -301,6 +316,12 @@ impl Page {
     #[must_use]
     pub fn silence(&self) -> Duration {
         self.state.heard.lock().elapsed()
+    }
+
+    /// How much memory the page said last that it takes.
+    #[must_use]
+    pub fn memory(&self) -> PageMemory {
+        self.state.memory().read(self.state.limits().wasm_heap_bytes)
     }
 
     /// Calls that wait for the page's answer, over all its engines.

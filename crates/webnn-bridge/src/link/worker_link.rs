@@ -57,6 +57,8 @@ impl WorkerLink for Page {
         self.state.sessions.insert(session, backend);
         let LoadedMeta { load_ms, fetch_ms, create_ms, source, placement, heap_bytes, heap_growth_bytes } =
             loaded;
+        // Earlier here than over the control connection, and whoever loads next counts on it.
+        self.state.memory().heap(backend, heap_bytes);
         let mut detail = serde_json::Map::new();
         detail.insert("fetch_ms".to_owned(), fetch_ms.into());
         detail.insert("create_ms".to_owned(), create_ms.into());

@@ -13,9 +13,11 @@ mod mark;
 mod owned;
 mod run_dir;
 mod stale;
+mod table;
 mod watchdog;
 
 pub use mark::{MARK, marked_processes};
 pub(crate) use owned::OwnedProcess;
 pub(crate) use run_dir::{BrowserPlace, RunDir};
 pub use stale::reap_stale;
+pub use table::{MarkedProcess, kill_process, process_table};

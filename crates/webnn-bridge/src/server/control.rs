@@ -120,6 +120,7 @@ async fn converse(
         threads: spec.threads_to_ask_for(),
         software_graphics: spec.no_graphics_device(),
         max_frame_bytes: limits.frame.max_frame_bytes,
+        wasm_heap_bytes: limits.wasm_heap_bytes,
         silence_ms: u64::try_from(limits.heartbeat_timeout.as_millis()).unwrap_or(u64::MAX),
         runtime: format!("/runtime/{}/", state.config.runtime.version),
     };
@@ -181,7 +182,9 @@ fn receive(launch: &LaunchRef, page: &Arc<PageState>, text: &Utf8Bytes) -> Optio
         FromPage::Ready => {
             launch.ready.send_replace(Some(Ok(Page { state: Arc::clone(page) })));
         }
+        FromPage::Memory { heaps, page_bytes } => page.memory().told(&heaps, page_bytes),
         FromPage::EngineReset { backend, reason } => {
+            page.memory().anew(backend);
             tracing::warn!(page = launch.label, %backend, reason, "an engine was ended and is started anew");
         }
         FromPage::EngineLost { backend, reason } => {

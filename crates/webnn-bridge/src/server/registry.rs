@@ -6,6 +6,7 @@ use dashmap::DashMap;
 use parking_lot::Mutex;
 use rand::RngExt as _;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::launch::LaunchSpec;
 use crate::link::{Page, PageEnd, PageState};
@@ -52,6 +53,24 @@ impl Registry {
             rand::rng().random::<[u8; 32]>().iter().map(|byte| format!("{byte:02x}")).collect();
         self.launches.insert(token.clone(), Arc::clone(&launch));
         (LaunchGuard { launches: Arc::clone(&self.launches), token, launch }, pages)
+    }
+
+    /// The labels of all launches, and since when each has a page that is connected.
+    pub(crate) fn connections(&self) -> Vec<(String, Option<Instant>)> {
+        let since = |launch: &Launch| {
+            let current = launch.current.lock();
+            current.as_ref().filter(|page| page.end_cause().is_none()).map(|page| page.since())
+        };
+        self.launches.iter().map(|launch| (launch.label.clone(), since(&launch))).collect()
+    }
+
+    /// Ends the page that is connected.
+    pub(crate) fn disconnect(&self, label: &str) {
+        let found = self.launches.iter().find(|launch| launch.label == label).map(|launch| Arc::clone(&launch));
+        let page = found.and_then(|launch| launch.current.lock().clone());
+        if let Some(page) = page {
+            page.end(PageEnd::Closed);
+        }
     }
 
     /// The launch whose token this is.
