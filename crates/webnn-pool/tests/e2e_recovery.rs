@@ -362,6 +362,28 @@ async fn webkitgtk_comes_back() {
     sample(BrowserName::WebKitGtk).await;
 }
 
+/// Our own process stands still for longer than a page may be silent: that is no fault of the page.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pause_of_ours_is_no_trouble() {
+    let browser = BrowserName::Chromium;
+    let rig = Rig::open(vec![spec(browser)], true).await;
+    let before = rig.worker(browser);
+    let script = "kill -STOP $0; sleep 9; kill -CONT $0";
+    let mut shell = tokio::process::Command::new("sh");
+    let ended = shell.args(["-c", script, &std::process::id().to_string()]).status().await;
+    assert!(ended.expect("a shell").success());
+    assert!(rig.settled(&[browser]).await, "requests are answered");
+    let mut looks = tokio::time::interval(Duration::from_secs(1));
+    for _ in 0..5 {
+        looks.tick().await;
+    }
+    let counters = rig.accelerator.telemetry().snapshot().counters;
+    let begun: Vec<_> =
+        counters.iter().filter(|(name, n)| name.starts_with("recoveries_started") && **n > 0).collect();
+    assert_eq!((rig.worker(browser), begun), (before, Vec::new()));
+    rig.close().await;
+}
+
 /// A browser whose program is not there any more cannot be launched again; another one takes over, with its models.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_browser_takes_over() {
