@@ -20,6 +20,10 @@ const FORM: (&str, &str) = ("WEBNN_POOL_E2E", "full");
 /// The variable by which faults at random are asked for, the binary that inflicts them, and the test in it.
 const CHAOS: (&str, &str, &str) = ("WEBNN_POOL_CHAOS", "e2e_recovery", "chaos");
 
+/// The variables by which only some faults, or only some browsers, are asked for.
+const CHAOS_FAULT: &str = "WEBNN_POOL_CHAOS_FAULT";
+const CHAOS_BROWSER: &str = "WEBNN_POOL_CHAOS_BROWSER";
+
 /// A browser-backed test binary.
 #[derive(Debug)]
 struct Binary {
@@ -37,8 +41,10 @@ pub(crate) fn run(flags: &E2e) -> Result<()> {
     }
     let mut tally = Tally::default();
     let done = if flags.chaos {
-        let asked = format!("{}:{}", flags.seed, flags.minutes);
-        run_with(Some(CHAOS.1), &[(CHAOS.0, asked)], &[CHAOS.2], &mut tally)
+        let mut asked = vec![(CHAOS.0, format!("{}:{}", flags.seed, flags.minutes))];
+        let lists = [(CHAOS_FAULT, &flags.fault), (CHAOS_BROWSER, &flags.browser)];
+        asked.extend(lists.into_iter().filter_map(|(name, list)| Some((name, list.clone()?))));
+        run_with(Some(CHAOS.1), &asked, &[CHAOS.2], &mut tally)
     } else {
         run_into(flags.only.as_deref(), flags.full, &mut tally)
     };

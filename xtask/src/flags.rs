@@ -65,6 +65,12 @@ pub(crate) struct E2e {
     /// For how long `--chaos` goes on.
     #[arg(long, value_name = "M", default_value_t = 10.0)]
     pub(crate) minutes: f64,
+    /// Only these faults of `--chaos`, comma-separated; an unknown one is answered with the list.
+    #[arg(long, value_name = "LIST", requires = "chaos")]
+    pub(crate) fault: Option<String>,
+    /// Only these browsers in `--chaos`, comma-separated.
+    #[arg(long, value_name = "LIST", requires = "chaos")]
+    pub(crate) browser: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -130,6 +130,7 @@ async fn converse(
     let mut ticks = tokio::time::interval(limits.heartbeat);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut last_answer = Instant::now();
+    let mut last_tick = last_answer;
     loop {
         tokio::select! {
             biased;
@@ -151,6 +152,13 @@ async fn converse(
                 return PageEnd::Disconnected { code: None };
             },
             _ = ticks.tick() => {
+                let now = Instant::now();
+                let late = now.saturating_duration_since(last_tick).saturating_sub(limits.heartbeat);
+                last_tick = now;
+                if late > limits.heartbeat {
+                    // We were stopped, or the whole machine was suspended: nobody asked meanwhile, and nobody listened.
+                    last_answer = (last_answer + late).min(now);
+                }
                 if last_answer.elapsed() > limits.heartbeat_timeout {
                     let after_ms = u64::try_from(limits.heartbeat_timeout.as_millis()).unwrap_or(u64::MAX);
                     return PageEnd::Silent { after_ms };

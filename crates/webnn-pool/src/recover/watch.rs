@@ -17,10 +17,15 @@ impl Patient {
                 let state = self.state.lock();
                 state.membership.as_ref().map(pool_core::Membership::out)
             };
-            match closed {
+            let why = match closed {
                 Some(closed) => closed.await,
                 None => LeaveCause::Vanished,
+            };
+            if why == LeaveCause::Shutdown {
+                // No trouble: all is about to stop.
+                self.shared.stop.cancelled().await;
             }
+            why
         };
         tokio::select! {
             end = page.ended() => {

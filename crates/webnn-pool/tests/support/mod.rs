@@ -1,17 +1,28 @@
 //! What the tests of this crate share.
 #![allow(dead_code, unused_imports, unreachable_pub, reason = "each test binary uses a part")]
+#![allow(clippy::print_stdout, reason = "the figures are for whoever runs it with --nocapture")]
 
+mod bare;
 mod command;
+mod ends;
 mod faults;
 mod fixture;
+mod hooks;
+mod known;
 mod leftovers;
 mod proxy;
+mod rig;
+mod suffer;
+mod table;
 
+pub use bare::BareBench;
 pub use command::{Ran, RunArgs, pool, webnn_pool};
 pub use faults::{ChaosFault, Dice};
 pub use fixture::{Fixture, fixture, max_delta, repository};
 pub use leftovers::{Kept, marked, of_browser, sockets, until, until_now};
-pub use proxy::{Proxy, free_port};
+pub use rig::{Rig, spec};
+pub use suffer::Went;
+pub use table::{Run, rss_mib};
 pub use vocab::{Backend, BrowserName};
 
 /// The engines that set-up installs, so that every test machine has them.

@@ -1,18 +1,24 @@
-//! A proxy for TCP whose connections can be cut.
+//! A proxy between browsers and host: its connections can be cut, and it puts a hook into the scripts of pages.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-/// Passes connections on, until they are cut.
+use super::hooks::{Hooks, Role};
+
+/// The longest head of a request or a response.
+const HEAD: usize = 64 * 1024;
+
+/// Passes requests on, one a connection, and WebSockets until they are cut.
 #[derive(Debug)]
 pub struct Proxy {
     pub address: SocketAddr,
-    cut: Arc<watch::Sender<()>>,
-    open: Arc<AtomicUsize>,
+    pub hooks: Arc<Hooks>,
+    cut: Arc<watch::Sender<String>>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -21,36 +27,27 @@ impl Proxy {
     pub async fn start(to: SocketAddr) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
         let address = listener.local_addr().expect("an address");
-        let cut = Arc::new(watch::Sender::new(()));
-        let open = Arc::new(AtomicUsize::new(0));
-        let (cuts, count) = (Arc::clone(&cut), Arc::clone(&open));
+        let cut = Arc::new(watch::Sender::new(String::new()));
+        let hooks = Arc::new(Hooks::default());
+        let (cuts, shared) = (Arc::clone(&cut), Arc::clone(&hooks));
         let task = tokio::spawn(async move {
             let mut connections = tokio::task::JoinSet::new();
             loop {
-                let Ok((mut inner, _)) = listener.accept().await else { return };
-                let mut cut = cuts.subscribe();
-                let count = Arc::clone(&count);
-                connections.spawn(async move {
-                    let Ok(mut outer) = TcpStream::connect(to).await else { return };
-                    let _ = (inner.set_nodelay(true), outer.set_nodelay(true));
-                    count.fetch_add(1, Ordering::Relaxed);
-                    tokio::select! {
-                        _ = tokio::io::copy_bidirectional(&mut inner, &mut outer) => {}
-                        _ = cut.changed() => {}
-                    }
-                    count.fetch_sub(1, Ordering::Relaxed);
-                });
+                let Ok((inner, _)) = listener.accept().await else { return };
+                let (cut, hooks) = (cuts.subscribe(), Arc::clone(&shared));
+                // A browser that breaks off has its reasons.
+                connections.spawn(async move { drop(serve(inner, to, &hooks, cut).await) });
                 while connections.try_join_next().is_some() {}
             }
         });
-        Self { address, cut, open, task }
+        Self { address, hooks, cut, task }
     }
 
-    /// Cuts every connection that is open, and says how many there were.
-    pub fn cut(&self) -> usize {
-        let open = self.open.load(Ordering::Relaxed);
-        self.cut.send_replace(());
-        open
+    /// Cuts the WebSockets of the page with this label, and says how many it can be: it has one of each kind.
+    pub fn cut(&self, label: &str) -> usize {
+        let Some(token) = self.hooks.token(label) else { return 0 };
+        self.cut.send_replace(token);
+        2
     }
 }
 
@@ -58,6 +55,113 @@ impl Drop for Proxy {
     fn drop(&mut self) {
         self.task.abort();
     }
+}
+
+/// The head of an HTTP message, and what came with it.
+struct Head {
+    text: String,
+    rest: Vec<u8>,
+}
+
+impl Head {
+    async fn read(stream: &mut TcpStream) -> io::Result<Self> {
+        let mut bytes = Vec::new();
+        loop {
+            if let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
+                let rest = bytes.split_off(end + 4);
+                let text = String::from_utf8(bytes).map_err(io::Error::other)?;
+                return Ok(Self { text, rest });
+            }
+            if bytes.len() > HEAD || stream.read_buf(&mut bytes).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+    }
+
+    fn path(&self) -> &str {
+        self.text.split(' ').nth(1).unwrap_or_default()
+    }
+
+    fn value(&self, name: &str) -> Option<&str> {
+        self.text.lines().find_map(|line| {
+            let (key, value) = line.split_once(':')?;
+            key.eq_ignore_ascii_case(name).then(|| value.trim())
+        })
+    }
+
+    /// The same with this line instead of the one of this name.
+    fn with(&self, name: &str, value: &str) -> String {
+        let kept = self
+            .text
+            .trim_end()
+            .split("\r\n")
+            .filter(|line| line.split_once(':').is_none_or(|(key, _)| !key.eq_ignore_ascii_case(name)));
+        let mut text = kept.collect::<Vec<_>>().join("\r\n");
+        text.push_str(&format!("\r\n{name}: {value}\r\n\r\n"));
+        text
+    }
+}
+
+async fn serve(
+    mut inner: TcpStream,
+    to: SocketAddr,
+    hooks: &Hooks,
+    mut cut: watch::Receiver<String>,
+) -> io::Result<()> {
+    inner.set_nodelay(true)?;
+    let head = Head::read(&mut inner).await?;
+    if head.path().starts_with("/chaos/") {
+        return obey(inner, hooks, head.path()).await;
+    }
+    let mut outer = TcpStream::connect(to).await?;
+    outer.set_nodelay(true)?;
+    if head.value("upgrade").is_some() {
+        outer.write_all(head.text.as_bytes()).await?;
+        outer.write_all(&head.rest).await?;
+        let protocols = head.value("sec-websocket-protocol").unwrap_or_default();
+        let token = protocols.split("token.").nth(1).unwrap_or_default().to_owned();
+        tokio::select! {
+            _ = tokio::io::copy_bidirectional(&mut inner, &mut outer) => {}
+            () = is_cut(&mut cut, &token) => {}
+        }
+        return Ok(());
+    }
+    // One request a connection: so nobody has to know where a response ends.
+    outer.write_all(head.with("connection", "close").as_bytes()).await?;
+    outer.write_all(&head.rest).await?;
+    if let Some(role) = Role::of_script(head.path()) {
+        let head = Head::read(&mut outer).await?;
+        let mut body = role.hook().into_bytes();
+        body.extend_from_slice(&head.rest);
+        outer.read_to_end(&mut body).await?;
+        inner.write_all(head.with("content-length", &body.len().to_string()).as_bytes()).await?;
+        inner.write_all(&body).await?;
+    } else {
+        tokio::io::copy(&mut outer, &mut inner).await?;
+    }
+    inner.shutdown().await
+}
+
+/// Waits until connections with this token are cut.
+async fn is_cut(cut: &mut watch::Receiver<String>, token: &str) {
+    while cut.changed().await.is_ok() {
+        if !token.is_empty() && *cut.borrow_and_update() == token {
+            return;
+        }
+    }
+}
+
+/// Answers what a hook asks, unless it goes away.
+async fn obey(mut inner: TcpStream, hooks: &Hooks, path: &str) -> io::Result<()> {
+    let mut nothing = [0];
+    let answer = tokio::select! {
+        answer = hooks.answer(path) => answer,
+        _ = inner.peek(&mut nothing) => return Ok(()),
+    };
+    let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nCache-Control: no-store\r\nConnection: close\r\n\
+                Cross-Origin-Resource-Policy: same-origin\r\n";
+    inner.write_all(format!("{head}Content-Length: {}\r\n\r\n{answer}", answer.len()).as_bytes()).await?;
+    inner.shutdown().await
 }
 
 /// A port that was free a moment ago.
