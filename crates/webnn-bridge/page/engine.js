@@ -16,6 +16,23 @@ import { decode, encode, encodedLength } from './wire.js';
 /** Bytes that WebAssembly can address; a model needs its own size and more. */
 const ADDRESSABLE = 2 ** 32;
 
+/** Waits between attempts to reach the host again, in milliseconds. After the last one the engine gives up. */
+const RECONNECT_MS = [20, 100, 200, 400, 800, 1600, 3200];
+
+/** Answers that are kept in case the host did not get them: the latest ones, as long as they are not too large together. */
+const ANSWERS = 8;
+const ANSWERS_BYTES = 32 * 2 ** 20;
+
+/**
+ * An answer that may have to be given again. Its tensors are those that were sent, not copies.
+ * @typedef {object} Answer
+ * @property {number} kind
+ * @property {number} id
+ * @property {any} meta
+ * @property {import('./wire.js').WireTensor[]} [tensors]
+ * @property {number} length
+ */
+
 /**
  * @typedef {object} Loaded
  * @property {any} session  the runtime's session
@@ -104,6 +121,10 @@ class Engine {
   /** Why nothing more can be computed here, once that is so. @type {string|null} */
   #broken = null;
   #pumping = false;
+  /** By what the host knows this engine when its connection was lost. */
+  #name = crypto.randomUUID();
+  /** The latest answers by call, oldest first. @type {Map<number, Answer>} */
+  #answers = new Map();
   /** The size of the heap that the page was told last. */
   #heap = -1;
   /** @type {WebSocket|null} */
@@ -122,17 +143,38 @@ class Engine {
 
   /** Opens the data connection. */
   connect() {
-    const socket = new WebSocket(this.config.dataUrl, ['webnn-pool.1', `token.${this.config.token}`]);
+    return new Promise((resolve, reject) => {
+      this.#open(() => resolve(undefined), (code) => {
+        reject(new PageError('internal', `data connection closed (${code})`));
+        this.tell(this.#broken === null ? { type: 'closed', code } : { type: 'broken', message: this.#broken });
+      });
+    });
+  }
+
+  /**
+   * Opens the data connection, and opens it again as often as it breaks. The sessions stay, calls go on, and what they
+   * give is sent when the host asks for it again.
+   * @param {() => void} opened
+   * @param {(code: number) => void} over
+   * @param {number} [attempt]
+   */
+  #open(opened, over, attempt = 0) {
+    const url = `${this.config.dataUrl}?engine=${this.#name}`;
+    const socket = new WebSocket(url, ['webnn-pool.1', `token.${this.config.token}`]);
+    let wasOpen = false;
     socket.binaryType = 'arraybuffer';
     this.#socket = socket;
     socket.onmessage = (event) => this.#receive(event.data);
-    return new Promise((resolve, reject) => {
-      socket.onopen = () => resolve(undefined);
-      socket.onclose = (event) => {
-        reject(new PageError('internal', `data connection closed (${event.code})`));
-        this.tell(this.#broken === null ? { type: 'closed', code: event.code } : { type: 'broken', message: this.#broken });
-      };
-    });
+    socket.onopen = () => {
+      wasOpen = true;
+      opened();
+    };
+    socket.onclose = (event) => {
+      const next = wasOpen ? 0 : attempt;
+      const wait = event.code === 1006 && this.#broken === null ? RECONNECT_MS[next] : undefined;
+      if (wait === undefined) over(event.code);
+      else setTimeout(() => this.#open(opened, over, next + 1), wait);
+    };
   }
 
   /** @param {ArrayBuffer} data */
@@ -150,6 +192,13 @@ class Engine {
       this.#cancel(frame.id);
       return;
     }
+    // After a connection was lost the host sends all that it has no answer to.
+    const answer = this.#answers.get(frame.id);
+    if (answer) {
+      this.#put(answer);
+      return;
+    }
+    if (this.#current?.id === frame.id || this.#queue.some((waiting) => waiting.id === frame.id)) return;
     this.#queue.push(frame);
     if (!this.#pumping) void this.#pump();
   }
@@ -323,13 +372,31 @@ class Engine {
    * @param {import('./wire.js').WireTensor[]} [tensors]
    */
   #send(kind, id, meta, tensors) {
-    if (this.#socket?.readyState !== WebSocket.OPEN) return;
     const length = encodedLength(meta, tensors);
     const limit = this.config.maxFrameBytes;
     if (length > limit) {
       throw new PageError('invalid_input', `the outputs of this run take ${length} bytes, and a frame takes ${limit} at most`);
     }
-    this.#socket.send(encode(kind, id, meta, tensors));
+    const answer = { kind, id, meta, tensors, length };
+    this.#keep(answer);
+    this.#put(answer);
+  }
+
+  /** @param {Answer} answer */
+  #put({ kind, id, meta, tensors }) {
+    if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.send(encode(kind, id, meta, tensors));
+  }
+
+  /** @param {Answer} answer */
+  #keep(answer) {
+    this.#answers.set(answer.id, answer);
+    let bytes = 0;
+    for (const kept of this.#answers.values()) bytes += kept.length;
+    for (const [oldest, kept] of this.#answers) {
+      if (this.#answers.size === 1 || (this.#answers.size <= ANSWERS && bytes <= ANSWERS_BYTES)) break;
+      this.#answers.delete(oldest);
+      bytes -= kept.length;
+    }
   }
 }
 

@@ -4,10 +4,10 @@
  * @module
  */
 
-import { PROTOCOL_VERSION } from './protocol.js';
+import { PROTOCOL_VERSION, TRY_ANOTHER } from './protocol.js';
 
 /** Waits between attempts to reach the host again, in milliseconds. After the last one the page gives up. */
-const RECONNECT_MS = [100, 200, 400, 800, 1600, 3200, 5000, 5000];
+const RECONNECT_MS = [20, 100, 200, 400, 800, 1600, 3200, 5000, 5000];
 
 /** How long an engine may take until it has probed its backend; one that does not answer at all is as good as absent. */
 const PROBE_MS = 60_000;
@@ -19,7 +19,7 @@ const RESETS_MS = 60_000;
 /** Between two measurements of the page's memory, in milliseconds. One may have the browser collect garbage. */
 const MEASURE_MS = 30_000;
 
-/** @typedef {{worker: Worker, verdict: import('./protocol.js').Verdict|null, timer?: number, heap?: number}} EngineEntry */
+/** @typedef {{worker: Worker, verdict: import('./protocol.js').Verdict|null, timer?: number, lost?: string, heap?: number}} EngineEntry */
 
 const token = new URLSearchParams(location.hash.slice(1)).get('token') ?? '';
 const base = location.origin;
@@ -31,6 +31,8 @@ class Page {
   /** @type {WebSocket|null} */
   #socket = null;
   #attempt = 0;
+  /** What the host calls this page; empty until everything is there that it could find again. */
+  #name = '';
   /** When engines that broke were started anew. @type {number[]} */
   #resets = [];
   /** Ends the connection when the host has been silent for too long. @type {number|undefined} */
@@ -49,7 +51,7 @@ class Page {
     this.#socket = socket;
     socket.onopen = () => {
       this.#attempt = 0;
-      this.#send({ type: 'hello', protocol: PROTOCOL_VERSION, ...describe() });
+      this.#send({ type: 'hello', protocol: PROTOCOL_VERSION, resume: this.#name || null, ...describe() });
     };
     socket.onmessage = (event) => {
       this.#receive(JSON.parse(event.data));
@@ -61,16 +63,19 @@ class Page {
   /** A host that is gone without a farewell (its machine lost power) is noticed by its pings staying away. */
   #awaitHost() {
     clearTimeout(this.#silence);
-    this.#silence = setTimeout(() => this.#socket?.close(), 2 * this.#welcome.silence_ms);
+    this.#silence = setTimeout(() => this.#socket?.close(TRY_ANOTHER, 'silence'), 2 * this.#welcome.silence_ms);
   }
 
   /** @param {CloseEvent} event */
   #lost(event) {
     clearTimeout(this.#silence);
-    this.#dropEngines();
     // The host closes with a code of 4000 and above when it wants no further attempt.
-    const wait = event.code >= 4000 ? undefined : RECONNECT_MS[this.#attempt];
+    const final = event.code >= 4000 && event.code !== TRY_ANOTHER;
+    const wait = final ? undefined : RECONNECT_MS[this.#attempt];
     this.#attempt += 1;
+    // A connection that broke may be mended before the host has given this page up; then the engines go on.
+    const broke = event.code === 1006 || event.code === TRY_ANOTHER;
+    if (wait === undefined || !broke) this.#forget();
     if (wait === undefined) {
       show(`disconnected: ${event.reason || `code ${event.code}`}`);
       return;
@@ -88,7 +93,8 @@ class Page {
       case 'welcome':
         this.#welcome = message;
         show(`serving as ${message.worker}`);
-        void this.#startAll(message.backends);
+        if (message.resumed) this.#resume();
+        else void this.#startAll(message.backends);
         break;
       case 'reset_engine':
         void this.#reset(message.backend, 'it did not give a call up');
@@ -100,8 +106,29 @@ class Page {
 
   /** One after the other: probes that run at once would disturb each other's figures. @param {string[]} backends */
   async #startAll(backends) {
-    for (const backend of backends) await this.#start(backend);
+    this.#forget();
+    const { page } = this.#welcome;
+    for (const backend of backends) {
+      await this.#start(backend);
+      // Meanwhile another connection may have begun, with a start of its own.
+      if (this.#welcome.page !== page) return;
+    }
     this.#send({ type: 'ready' });
+    if (this.#socket?.readyState === WebSocket.OPEN) this.#name = page;
+  }
+
+  /** Tells the host what it may have missed while there was no connection. */
+  #resume() {
+    for (const [backend, { verdict, lost }] of this.#engines) {
+      if (lost) this.#send({ type: 'engine_lost', backend, reason: lost });
+      else if (verdict) this.#send({ type: 'engine', backend, ...verdict });
+    }
+  }
+
+  /** Ends everything that the host could find again. */
+  #forget() {
+    this.#name = '';
+    this.#dropEngines();
   }
 
   /** @param {string} backend */
@@ -175,6 +202,7 @@ class Page {
     } else if (end.type === 'broken' && this.#mayReset()) {
       void this.#reset(backend, reason);
     } else {
+      entry.lost = reason;
       this.#send({ type: 'engine_lost', backend, reason });
     }
   }

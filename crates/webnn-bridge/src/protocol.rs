@@ -21,6 +21,8 @@ pub(crate) mod close_code {
     pub(crate) const START_AGAIN: u16 = 1012;
     /// The host is done with this page.
     pub(crate) const GOODBYE: u16 = 4000;
+    /// From the page: it has heard nothing for too long, and tries another connection.
+    pub(crate) const TRY_ANOTHER: u16 = 4408;
     /// The page speaks another version of the protocol, or does not keep to it.
     pub(crate) const PROTOCOL: u16 = 4400;
 }
@@ -44,6 +46,10 @@ pub(crate) mod kind {
 pub struct Hello {
     /// The protocol version that the page speaks.
     pub protocol: u32,
+    /// The name that the host gave the page when it was here before, where it has lost its connection and still has all
+    /// that it had.
+    #[serde(default)]
+    pub resume: Option<String>,
     /// The browser's own description.
     pub user_agent: String,
     /// Whether the page may share memory between threads.
@@ -136,6 +142,10 @@ pub(crate) enum FromPage {
 pub(crate) enum ToPage {
     Welcome {
         worker: String,
+        /// By what the page is known when it comes back.
+        page: String,
+        /// Whether the page is the one that was here before, so that its engines go on. Otherwise it starts afresh.
+        resumed: bool,
         backends: Vec<Backend>,
         devices: BTreeMap<Backend, DeviceKind>,
         threads: u32,

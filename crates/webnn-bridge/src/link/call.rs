@@ -45,7 +45,7 @@ impl PageState {
         terms: CallTerms<'_>,
     ) -> Result<Frame, LinkError> {
         let started = Instant::now();
-        let Some(mut expected) = engine.expect(id) else { return Err(self.gone(engine)) };
+        let Some(mut expected) = engine.expect(id, frame.clone()) else { return Err(self.gone(engine)) };
         let give_up = async {
             tokio::select! {
                 () = terms.cancel.cancelled() => GivenUp::Cancelled,
@@ -56,10 +56,7 @@ impl PageState {
 
         let given_up = tokio::select! {
             biased;
-            sent = engine.outbound().send(frame) => match sent {
-                Ok(()) => None,
-                Err(_) => return Err(self.gone(engine)),
-            },
+            () = engine.send(frame) => None,
             given_up = &mut give_up => Some(given_up),
         };
         let given_up = match given_up {

@@ -1,12 +1,16 @@
-//! One data connection: what goes out on it, and who waits for what comes back.
+//! One engine of a page: what goes out to it, and who waits for what comes back.
+//!
+//! An engine outlives its data connection for a while. What was asked and not answered is kept with its frame; the next
+//! connection of the same engine is sent all of it again, in order. The page knows calls by their ids: it answers again
+//! what it has answered, goes on with what it has begun, and begins what it had not heard of, so that nothing runs twice.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tensor::frame::Frame;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use vocab::Backend;
 
@@ -19,21 +23,52 @@ const OUTBOUND: usize = 16;
 /// What the socket's task sends.
 pub(crate) type Outbound = mpsc::Receiver<Bytes>;
 
-/// The host's side of an engine's data connection.
+/// A call that waits for its answer.
+#[derive(Debug)]
+struct Waiting {
+    answer: oneshot::Sender<Frame>,
+    frame: Bytes,
+}
+
+#[derive(Debug)]
+struct State {
+    /// `None` as long as there is no connection.
+    outbound: Option<mpsc::Sender<Bytes>>,
+    /// In the order in which they were asked.
+    pending: BTreeMap<u64, Waiting>,
+}
+
+/// The host's side of an engine.
 #[derive(Debug)]
 pub(crate) struct Engine {
     backend: Backend,
-    outbound: mpsc::Sender<Bytes>,
-    pending: Mutex<Option<HashMap<u64, oneshot::Sender<Frame>>>>,
+    /// What the page calls this engine; another one, after a reset, has another name.
+    name: String,
+    /// `None` once it is over.
+    state: Mutex<Option<State>>,
+    /// Counts connections.
+    connections: watch::Sender<u64>,
     closed: CancellationToken,
 }
 
+/// One connection of an engine.
+pub(crate) struct Connection {
+    pub(crate) outbound: Outbound,
+    /// Which of the engine's connections it is.
+    pub(crate) number: u64,
+}
+
 impl Engine {
-    /// An engine and the queue from which its socket is to send.
-    pub(crate) fn new(backend: Backend) -> (Arc<Self>, Outbound) {
-        let (outbound, queue) = mpsc::channel(OUTBOUND);
-        let pending = Mutex::new(Some(HashMap::new()));
-        (Arc::new(Self { backend, outbound, pending, closed: CancellationToken::new() }), queue)
+    /// An engine without a connection.
+    pub(crate) fn new(backend: Backend, name: String) -> Arc<Self> {
+        let state = State { outbound: None, pending: BTreeMap::new() };
+        Arc::new(Self {
+            backend,
+            name,
+            state: Mutex::new(Some(state)),
+            connections: watch::Sender::new(0),
+            closed: CancellationToken::new(),
+        })
     }
 
     /// Which backend it serves.
@@ -41,51 +76,99 @@ impl Engine {
         self.backend
     }
 
-    /// The queue of the socket.
-    pub(crate) fn outbound(&self) -> &mpsc::Sender<Bytes> {
-        &self.outbound
+    /// What the page calls it.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
 
-    /// Announces a call. `None` if the connection has closed.
-    pub(crate) fn expect(self: &Arc<Self>, id: u64) -> Option<Expected> {
-        let (sender, reply) = oneshot::channel();
-        self.pending.lock().as_mut()?.insert(id, sender);
+    /// A connection begins, in the place of an earlier one. What was asked and not answered goes out first. `None` once
+    /// the engine is over.
+    pub(crate) fn connect(&self) -> Option<Connection> {
+        let mut state = self.state.lock();
+        let state = state.as_mut()?;
+        let (sender, outbound) = mpsc::channel(OUTBOUND + state.pending.len());
+        for waiting in state.pending.values() {
+            // There is room for all of them.
+            let _ = sender.try_send(waiting.frame.clone());
+        }
+        // The earlier connection's queue ends with its sender.
+        state.outbound = Some(sender);
+        let mut number = 0;
+        self.connections.send_modify(|count| {
+            *count += 1;
+            number = *count;
+        });
+        Some(Connection { outbound, number })
+    }
+
+    /// A connection has ended. Answers whether it was the newest one.
+    pub(crate) fn disconnect(&self, number: u64) -> bool {
+        let mut state = self.state.lock();
+        let newest = *self.connections.borrow() == number;
+        if newest && let Some(state) = state.as_mut() {
+            state.outbound = None;
+        }
+        newest
+    }
+
+    /// Waits for a connection after this one.
+    pub(crate) async fn connected_after(&self, number: u64) {
+        let mut connections = self.connections.subscribe();
+        // The sender lives as long as `self`.
+        let _ = connections.wait_for(|count| *count > number).await;
+    }
+
+    /// Announces a call. `None` once the engine is over.
+    pub(crate) fn expect(self: &Arc<Self>, id: u64, frame: Bytes) -> Option<Expected> {
+        let (answer, reply) = oneshot::channel();
+        self.state.lock().as_mut()?.pending.insert(id, Waiting { answer, frame });
         Some(Expected { engine: Arc::clone(self), id, reply: Some(reply) })
     }
 
-    /// Hands an answer to whoever waits for it. False if nobody does, which is normal after a cancellation.
+    /// Sends the frame of an announced call. Where there is no connection, or it ends meanwhile, the next one does.
+    pub(crate) async fn send(&self, frame: Bytes) {
+        let outbound = self.state.lock().as_ref().and_then(|state| state.outbound.clone());
+        if let Some(outbound) = outbound {
+            let _ = outbound.send(frame).await;
+        }
+    }
+
+    /// Hands an answer to whoever waits for it. False if nobody does, which is normal after a cancellation, and when an
+    /// answer comes twice over two connections.
     pub(crate) fn deliver(&self, frame: Frame) -> bool {
-        let waiter = self.pending.lock().as_mut().and_then(|pending| pending.remove(&frame.id));
-        waiter.is_some_and(|waiter| waiter.send(frame).is_ok())
+        let waiting = self.state.lock().as_mut().and_then(|state| state.pending.remove(&frame.id));
+        waiting.is_some_and(|waiting| waiting.answer.send(frame).is_ok())
     }
 
-    /// Ends the connection: every waiter sees it, and no call can be announced any more.
+    /// Ends the engine: every waiter sees it, and no call can be announced any more.
     pub(crate) fn close(&self) {
-        let waiters = self.pending.lock().take();
+        let state = self.state.lock().take();
         self.closed.cancel();
-        drop(waiters);
+        drop(state);
     }
 
-    /// Resolves when the connection has ended.
+    /// Resolves when the engine is over.
     pub(crate) async fn closed(&self) {
         self.closed.cancelled().await;
     }
 
-    /// Asks the page to give a call up. If the queue is full the page is not reading, and would not read this either.
+    /// Asks the page to give a call up. If the queue is full the page is not reading, and would not read this either;
+    /// if there is no connection, the page's answer will find nobody.
     pub(crate) fn cancel(&self, id: u64) {
-        if let Ok(frame) = tensor::frame::encode(kind::CANCEL, id, b"", &[]) {
-            let _ = self.outbound.try_send(frame);
+        let outbound = self.state.lock().as_ref().and_then(|state| state.outbound.clone());
+        if let (Some(outbound), Ok(frame)) = (outbound, tensor::frame::encode(kind::CANCEL, id, b"", &[])) {
+            let _ = outbound.try_send(frame);
         }
     }
 
     /// Whether a call that was announced before this one still waits for its answer.
     pub(crate) fn has_before(&self, id: u64) -> bool {
-        self.pending.lock().as_ref().is_some_and(|pending| pending.keys().any(|&other| other < id))
+        self.state.lock().as_ref().is_some_and(|state| state.pending.range(..id).next().is_some())
     }
 
     /// Calls that wait for an answer.
     pub(crate) fn waiting(&self) -> usize {
-        self.pending.lock().as_ref().map_or(0, HashMap::len)
+        self.state.lock().as_ref().map_or(0, |state| state.pending.len())
     }
 }
 
@@ -101,7 +184,7 @@ pub(crate) struct Expected {
 }
 
 impl Expected {
-    /// The answer; `None` if the connection ended first. May be awaited again after it was dropped unfinished.
+    /// The answer; `None` if the engine ended first. May be awaited again after it was dropped unfinished.
     pub(crate) async fn reply(&mut self) -> Option<Frame> {
         let reply = self.reply.as_mut()?.await.ok();
         self.reply = None;
@@ -112,10 +195,53 @@ impl Expected {
 impl Drop for Expected {
     fn drop(&mut self) {
         if self.reply.is_some() {
-            let waited = self.engine.pending.lock().as_mut().and_then(|pending| pending.remove(&self.id));
+            let waited = self.engine.state.lock().as_mut().and_then(|state| state.pending.remove(&self.id));
             if waited.is_some() {
                 self.engine.cancel(self.id);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(id: u64) -> Bytes {
+        tensor::frame::encode(kind::RUN, id, b"{}", &[]).expect("a frame")
+    }
+
+    fn answer(id: u64) -> Frame {
+        let bytes = tensor::frame::encode(kind::RESULT, id, b"{}", &[]).expect("a frame");
+        tensor::frame::decode(bytes, &tensor::frame::Limits::default()).expect("a frame")
+    }
+
+    fn sent(connection: &mut Connection) -> Vec<Bytes> {
+        std::iter::from_fn(|| connection.outbound.try_recv().ok()).collect()
+    }
+
+    #[tokio::test]
+    async fn what_was_not_answered_goes_out_again_in_order() {
+        let engine = Engine::new(Backend::Wasm, "a".to_owned());
+        let mut first = engine.connect().expect("it is open");
+        let mut calls: Vec<_> = (1..=4).map(|id| engine.expect(id, frame(id)).expect("it is open")).collect();
+        for id in 1..=4 {
+            engine.send(frame(id)).await;
+        }
+        assert_eq!(sent(&mut first), [1, 2, 3, 4].map(frame));
+        assert!(engine.deliver(answer(2)));
+        assert!(engine.disconnect(first.number));
+        // Asked while there is no connection.
+        let mut fifth = engine.expect(5, frame(5)).expect("it is open");
+        engine.send(frame(5)).await;
+        drop(calls.remove(0));
+        let mut second = engine.connect().expect("it is open");
+        assert_eq!(sent(&mut second), [3, 4, 5].map(frame));
+        assert!(engine.deliver(answer(5)) && !engine.deliver(answer(5)), "the second answer finds nobody");
+        assert_eq!(fifth.reply().await.expect("an answer").id, 5);
+        assert!(!engine.disconnect(first.number), "an old connection's end is no news");
+        engine.close();
+        assert!(calls[1].reply().await.is_none());
+        assert!(engine.connect().is_none() && engine.expect(6, frame(6)).is_none());
     }
 }

@@ -6,10 +6,12 @@ mod engine;
 mod memory;
 mod page;
 mod ping;
+mod presence;
 mod worker_link;
 
 pub use end::PageEnd;
-pub(crate) use engine::{Engine, Outbound};
+pub(crate) use engine::{Connection, Engine, Outbound};
 pub use memory::{HeapReading, PageMemory};
 pub use page::Page;
 pub(crate) use page::{PageParts, PageState};
+pub(crate) use presence::Presence;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use dashmap::DashMap;
 use parking_lot::Mutex;
 use pool_core::{BackendInfo, LinkError, WorkerInfo};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::time::Instant;
 use vocab::{Backend, BrowserName, DeviceKind, FailureKind, SessionId};
 
@@ -16,6 +16,7 @@ use super::end::{EndSignal, PageEnd};
 use super::engine::Engine;
 use super::memory::{Ledger, PageMemory};
 use super::ping::Pings;
+use super::presence::Presence;
 use crate::config::BridgeLimits;
 use crate::protocol::{Admission, Hello, ToPage, Verdict};
 use crate::store::ModelStore;
@@ -26,7 +27,9 @@ pub(crate) struct PageParts {
     pub(crate) browser: BrowserName,
     pub(crate) browser_version: String,
     pub(crate) hello: Hello,
-    pub(crate) control: mpsc::Sender<ToPage>,
+    /// By what it is known when it comes back.
+    pub(crate) name: String,
+    pub(crate) presence: Presence,
     pub(crate) limits: BridgeLimits,
     pub(crate) store: Arc<ModelStore>,
     pub(crate) memory_budget_bytes: u64,
@@ -113,7 +116,7 @@ impl PageState {
         let mut ping = self.pings.expect();
         let answered = async {
             let number = ping.number;
-            if self.parts.control.send(ToPage::Ping { n: number }).await.is_ok() {
+            if self.parts.presence.send(ToPage::Ping { n: number }).await {
                 ping.answer().await;
             } else {
                 self.end.ended().await;
@@ -160,7 +163,21 @@ impl PageState {
         true
     }
 
-    /// Takes an engine out whose connection has closed. Its sessions are gone with it.
+    /// The engine with this name, which has lost its connection and comes back.
+    pub(crate) fn known_engine(&self, backend: Backend, name: &str) -> Option<Arc<Engine>> {
+        let engines = self.engines.lock();
+        engines.get(&backend).filter(|engine| !name.is_empty() && engine.name() == name).map(Arc::clone)
+    }
+
+    /// The page has ended an engine by itself.
+    pub(crate) fn drop_engine(&self, backend: Backend) {
+        let engine = self.engines.lock().get(&backend).map(Arc::clone);
+        if let Some(engine) = engine {
+            self.detach(&engine);
+        }
+    }
+
+    /// Takes an engine out whose connection has closed for good. Its sessions are gone with it.
     pub(crate) fn detach(&self, engine: &Arc<Engine>) {
         engine.close();
         let mut engines = self.engines.lock();
@@ -203,13 +220,22 @@ impl PageState {
         Err(LinkError::Reported { kind: FailureKind::BackendUnavailable, message })
     }
 
+    pub(crate) fn presence(&self) -> &Presence {
+        &self.parts.presence
+    }
+
+    /// By what it is known when it comes back.
+    pub(crate) fn name(&self) -> &str {
+        &self.parts.name
+    }
+
     pub(super) fn next_call(&self) -> u64 {
         self.next_call.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Has the page end an engine's worker and start another.
     pub(super) async fn reset_engine(&self, backend: Backend) {
-        let send = self.parts.control.send(ToPage::ResetEngine { backend });
+        let send = self.parts.presence.send(ToPage::ResetEngine { backend });
         let _ = tokio::time::timeout(self.parts.limits.cancel_grace, send).await;
     }
 
@@ -303,6 +329,30 @@ impl Page {
     /// [`LinkError::TimedOut`] after `timeout`; [`LinkError::Vanished`] if the page has ended.
     pub async fn ping(&self, timeout: Duration) -> Result<Duration, LinkError> {
         self.state.ping(timeout).await
+    }
+
+    /// Whether the page has its control connection. One that has lost it may come back with all that it holds, and then
+    /// goes on with the calls that it had; one that does not within [`resume_grace`](crate::BridgeLimits::resume_grace)
+    /// ends.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.end_cause().is_none() && self.state.presence().is_there()
+    }
+
+    /// Resolves when the page has lost its control connection, or has ended.
+    pub async fn disconnected(&self) {
+        tokio::select! {
+            () = self.state.presence().becomes(false) => {}
+            _ = self.state.ended() => {}
+        }
+    }
+
+    /// Resolves when the page has its control connection again; never where it ends before.
+    pub async fn reconnected(&self) {
+        self.state.presence().becomes(true).await;
+        if self.end_cause().is_some() {
+            std::future::pending::<()>().await;
+        }
     }
 
     /// How the page ended, once it has.

@@ -8,18 +8,21 @@ use axum::extract::State;
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
+use rand::RngExt as _;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::registry::LaunchRef;
 use super::{ServerState, auth};
-use crate::link::{Page, PageEnd, PageParts, PageState};
+use crate::link::{Page, PageEnd, PageParts, PageState, Presence};
 use crate::protocol::{FromPage, Hello, PROTOCOL_VERSION, SUBPROTOCOL, ToPage, close_code};
 
 /// How long a page may take to say hello.
 const HELLO: Duration = Duration::from_secs(10);
 /// Bytes of a control message; the longest is a verdict with an adapter's description.
 const MESSAGE: usize = 64 * 1024;
+/// The code that a close frame without one stands for (RFC 6455, section 7.1.5).
+const NO_CODE: u16 = 1005;
 /// Control messages that may wait for the socket.
 const OUTBOUND: usize = 16;
 
@@ -51,11 +54,37 @@ async fn serve(state: &ServerState, launch: &LaunchRef, mut socket: WebSocket) {
         }
     };
     let (control, outbound) = mpsc::channel(OUTBOUND);
-    let page = Arc::new(PageState::new(page_parts(state, launch, hello, control)));
-    if let Some(before) = launch.current.lock().replace(Arc::clone(&page)) {
-        before.end(PageEnd::Replaced);
+    let known = {
+        let current = launch.current.lock();
+        let known = current
+            .as_ref()
+            .filter(|page| page.end_cause().is_none() && hello.resume.as_deref() == Some(page.name()));
+        known.map(Arc::clone)
+    };
+    let (page, visit) = match known {
+        Some(page) => {
+            let number = page.presence().connect(control);
+            tracing::debug!(page = launch.label, "a page is back");
+            (page, Visit { number, resumed: true })
+        }
+        None => {
+            let page = Arc::new(PageState::new(page_parts(state, launch, hello, control)));
+            if let Some(before) = launch.current.lock().replace(Arc::clone(&page)) {
+                before.end(PageEnd::Replaced);
+            }
+            (page, Visit { number: 1, resumed: false })
+        }
+    };
+    let mut end = converse(state, launch, &page, &mut socket, outbound, &visit).await;
+    if let Ended::Page(PageEnd::Disconnected { code: None }) = &end
+        && page.presence().disconnect(visit.number)
+    {
+        end = absence(state, launch, &page, &visit).await;
     }
-    let end = converse(state, launch, &page, &mut socket, outbound).await;
+    let Ended::Page(end) = end else {
+        // Another connection of this page has taken over.
+        return;
+    };
     tracing::debug!(page = launch.label, %end, "page ended");
     if let PageEnd::Protocol { .. } = &end {
         // Such a page does not come again, so whoever waits for it need not wait any longer.
@@ -71,6 +100,33 @@ async fn serve(state: &ServerState, launch: &LaunchRef, mut socket: WebSocket) {
     close(socket, code, &reason).await;
 }
 
+/// One connection of a page.
+struct Visit {
+    number: u64,
+    resumed: bool,
+}
+
+/// How a connection of a page ended.
+enum Ended {
+    /// The page is over.
+    Page(PageEnd),
+    /// It goes on over a newer connection.
+    Superseded,
+}
+
+/// Waits for a page that lost its connection to come back.
+async fn absence(state: &ServerState, launch: &LaunchRef, page: &PageState, visit: &Visit) -> Ended {
+    let grace = state.config.limits.resume_grace;
+    tracing::debug!(page = launch.label, ?grace, "a page has lost its connection");
+    tokio::select! {
+        biased;
+        () = state.stop.cancelled() => Ended::Page(PageEnd::Closed),
+        end = page.ended() => Ended::Page(end),
+        () = page.presence().after(visit.number) => Ended::Superseded,
+        () = tokio::time::sleep(grace) => Ended::Page(PageEnd::Disconnected { code: None }),
+    }
+}
+
 fn page_parts(
     state: &ServerState,
     launch: &LaunchRef,
@@ -83,7 +139,8 @@ fn page_parts(
         browser: launch.spec.name,
         browser_version: if told.is_empty() { hello.user_agent.clone() } else { told },
         hello,
-        control,
+        name: rand::rng().random::<[u8; 16]>().iter().map(|byte| format!("{byte:02x}")).collect(),
+        presence: Presence::new(control),
         limits: state.config.limits.clone(),
         store: Arc::clone(&state.store),
         memory_budget_bytes: state.config.memory_budget_bytes,
@@ -108,13 +165,17 @@ async fn converse(
     page: &Arc<PageState>,
     socket: &mut WebSocket,
     mut outbound: mpsc::Receiver<ToPage>,
-) -> PageEnd {
+    visit: &Visit,
+) -> Ended {
+    let disconnected = |code| Ended::Page(PageEnd::Disconnected { code });
     let limits = &state.config.limits;
     let spec = &launch.spec;
     let devices: BTreeMap<_, _> =
         spec.backends.iter().map(|&backend| (backend, spec.device(backend))).collect();
     let welcome = ToPage::Welcome {
         worker: launch.label.clone(),
+        page: page.name().to_owned(),
+        resumed: visit.resumed,
         backends: spec.backends.clone(),
         devices,
         threads: spec.threads_to_ask_for(),
@@ -125,7 +186,7 @@ async fn converse(
         runtime: format!("/runtime/{}/", state.config.runtime.version),
     };
     if !send(socket, &welcome).await {
-        return PageEnd::Disconnected { code: None };
+        return disconnected(None);
     }
     let mut ticks = tokio::time::interval(limits.heartbeat);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -134,22 +195,23 @@ async fn converse(
     loop {
         tokio::select! {
             biased;
-            () = state.stop.cancelled() => return PageEnd::Closed,
-            end = page.ended() => return end,
+            () = state.stop.cancelled() => return Ended::Page(PageEnd::Closed),
+            end = page.ended() => return Ended::Page(end),
+            () = page.presence().after(visit.number) => return Ended::Superseded,
             // Before the clock: after a pause of ours an answer may lie here already.
             message = socket.recv() => {
                 // Whatever the page says shows that it is there.
                 last_answer = Instant::now();
                 page.heard();
                 match message {
-                    Some(Ok(Message::Text(text))) => if let Some(end) = receive(launch, page, &text) { return end },
-                    Some(Ok(Message::Close(frame))) => return PageEnd::Disconnected { code: frame.map(|frame| frame.code) },
+                    Some(Ok(Message::Text(text))) => if let Some(end) = receive(launch, page, &text) { return Ended::Page(end) },
+                    Some(Ok(Message::Close(frame))) => return disconnected(code_of(frame)),
                     Some(Ok(_)) => {}
-                    Some(Err(_)) | None => return PageEnd::Disconnected { code: None },
+                    Some(Err(_)) | None => return disconnected(None),
                 }
             }
             Some(message) = outbound.recv() => if !send(socket, &message).await {
-                return PageEnd::Disconnected { code: None };
+                return disconnected(None);
             },
             _ = ticks.tick() => {
                 let now = Instant::now();
@@ -161,14 +223,19 @@ async fn converse(
                 }
                 if last_answer.elapsed() > limits.heartbeat_timeout {
                     let after_ms = u64::try_from(limits.heartbeat_timeout.as_millis()).unwrap_or(u64::MAX);
-                    return PageEnd::Silent { after_ms };
+                    return Ended::Page(PageEnd::Silent { after_ms });
                 }
                 if !send(socket, &ToPage::Ping { n: page.pings().next() }).await {
-                    return PageEnd::Disconnected { code: None };
+                    return disconnected(None);
                 }
             }
         }
     }
+}
+
+/// The code that says why the page closed a connection; `None` where it is going to try another one.
+fn code_of(frame: Option<CloseFrame>) -> Option<u16> {
+    Some(frame.map_or(NO_CODE, |frame| frame.code)).filter(|&code| code != close_code::TRY_ANOTHER)
 }
 
 /// Takes one message in. Returns how the page ends, if the message ends it.
@@ -194,6 +261,7 @@ fn receive(launch: &LaunchRef, page: &Arc<PageState>, text: &Utf8Bytes) -> Optio
         FromPage::EngineReset { backend, reason } => {
             page.memory().anew(backend);
             tracing::warn!(page = launch.label, %backend, reason, "an engine was ended and is started anew");
+            page.drop_engine(backend);
         }
         FromPage::EngineLost { backend, reason } => {
             return Some(PageEnd::EngineLost { reason: format!("{backend}: {reason}") });

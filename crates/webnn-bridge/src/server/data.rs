@@ -3,18 +3,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
-use axum::extract::{Path, State};
+use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
+use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
+use serde::Deserialize;
 use tensor::frame::{self, Limits};
 use vocab::Backend;
 
 use super::{ServerState, auth};
-use crate::link::{Engine, Outbound, PageEnd, PageState};
-use crate::protocol::SUBPROTOCOL;
+use crate::config::BridgeLimits;
+use crate::link::{Connection, Engine, Outbound, PageEnd, PageState};
+use crate::protocol::{SUBPROTOCOL, close_code};
 
 /// Bytes that are read from a socket at once. Frames of a megabyte and more are common.
 const READ_BUFFER: usize = 256 * 1024;
@@ -23,6 +25,7 @@ const READ_BUFFER: usize = 256 * 1024;
 pub(super) async fn upgrade(
     State(state): State<Arc<ServerState>>,
     Path(backend): Path<String>,
+    Query(query): Query<DataQuery>,
     headers: HeaderMap,
     upgrade: WebSocketUpgrade,
 ) -> Response {
@@ -44,43 +47,99 @@ pub(super) async fn upgrade(
         .read_buffer_size(READ_BUFFER)
         .protocols([SUBPROTOCOL])
         .on_upgrade(move |socket| async move {
-            serve(&page, backend, socket, &state.config.limits.frame).await;
+            serve(&page, backend, query.engine, socket, &state.config.limits).await;
             drop(tracked);
         })
 }
 
-async fn serve(page: &Arc<PageState>, backend: Backend, socket: WebSocket, limits: &Limits) {
-    let (engine, outbound) = Engine::new(backend);
-    if !page.attach(&engine) {
-        return;
-    }
+/// What a page says in the address of a data connection.
+#[derive(Debug, Deserialize)]
+pub(super) struct DataQuery {
+    /// What it calls the engine, so that this is known again when its connection was lost. Empty: it never is.
+    #[serde(default)]
+    engine: String,
+}
+
+/// How a data connection ended.
+enum DataEnd {
+    /// It broke: the engine may come back over another one.
+    Broke,
+    /// The page closed it.
+    Closed,
+    /// The page broke the protocol.
+    Violation(String),
+    /// The host ended the engine.
+    Over,
+}
+
+async fn serve(
+    page: &Arc<PageState>,
+    backend: Backend,
+    name: String,
+    socket: WebSocket,
+    limits: &BridgeLimits,
+) {
+    let engine = match page.known_engine(backend, &name) {
+        Some(engine) => engine,
+        None => {
+            let engine = Engine::new(backend, name);
+            if !page.attach(&engine) {
+                return;
+            }
+            engine
+        }
+    };
+    let Some(Connection { outbound, number }) = engine.connect() else { return };
     let (sink, stream) = socket.split();
     // Both halves run in this one task: when either ends, the other is dropped, and nothing outlives the connection.
-    tokio::select! {
-        () = write(sink, outbound, &engine) => {}
-        violation = read(stream, &engine, limits) => if let Some(what) = violation {
-            page.end(PageEnd::Protocol { what });
-        },
+    let end = tokio::select! {
+        end = write(sink, outbound, &engine) => end,
+        end = read(stream, &engine, &limits.frame) => end,
+    };
+    let newest = engine.disconnect(number);
+    match end {
+        DataEnd::Violation(what) => page.end(PageEnd::Protocol { what }),
+        DataEnd::Broke if newest && !engine.name().is_empty() => {
+            tokio::select! {
+                biased;
+                () = engine.closed() => {}
+                () = engine.connected_after(number) => return,
+                () = tokio::time::sleep(limits.resume_grace) => {}
+            }
+        }
+        DataEnd::Broke if !newest => return,
+        _ => {}
     }
     page.detach(&engine);
 }
 
-async fn write(mut sink: SplitSink<WebSocket, Message>, mut outbound: Outbound, engine: &Engine) {
+async fn write(mut sink: SplitSink<WebSocket, Message>, mut outbound: Outbound, engine: &Engine) -> DataEnd {
+    let mut over = false;
     loop {
         let frame = tokio::select! {
             frame = outbound.recv() => frame,
-            () = engine.closed() => None,
+            () = engine.closed() => {
+                over = true;
+                None
+            }
         };
         let Some(frame) = frame else { break };
         if sink.send(Message::Binary(frame)).await.is_err() {
-            return;
+            return DataEnd::Broke;
         }
     }
-    let _ = tokio::time::timeout(Duration::from_secs(1), sink.close()).await;
+    // Where a newer connection has taken over, or the engine is over, the page need not try again.
+    let farewell = CloseFrame { code: close_code::GOODBYE, reason: Utf8Bytes::from_static("superseded") };
+    let _ = tokio::time::timeout(Duration::from_secs(1), async {
+        let _ = sink.send(Message::Close(Some(farewell))).await;
+        sink.close().await
+    })
+    .await;
+    if over { DataEnd::Over } else { DataEnd::Broke }
 }
 
-/// Reads until the connection ends. Returns what was wrong, if the page broke the protocol.
-async fn read(mut stream: SplitStream<WebSocket>, engine: &Engine, limits: &Limits) -> Option<String> {
+/// Reads until the connection ends.
+async fn read(mut stream: SplitStream<WebSocket>, engine: &Engine, limits: &Limits) -> DataEnd {
     while let Some(message) = stream.next().await {
         match message {
             Ok(Message::Binary(bytes)) => match frame::decode(bytes, limits) {
@@ -90,12 +149,13 @@ async fn read(mut stream: SplitStream<WebSocket>, engine: &Engine, limits: &Limi
                         tracing::trace!(id, "an answer that nobody waits for any more");
                     }
                 }
-                Err(error) => return Some(format!("unreadable frame: {error}")),
+                Err(error) => return DataEnd::Violation(format!("unreadable frame: {error}")),
             },
-            Ok(Message::Text(_)) => return Some("text on a data connection".to_owned()),
-            Ok(Message::Close(_)) | Err(_) => return None,
+            Ok(Message::Text(_)) => return DataEnd::Violation("text on a data connection".to_owned()),
+            Ok(Message::Close(_)) => return DataEnd::Closed,
+            Err(_) => return DataEnd::Broke,
             Ok(_) => {}
         }
     }
-    None
+    DataEnd::Broke
 }

@@ -28,9 +28,10 @@ pub(crate) struct Launch {
 }
 
 impl Launch {
-    /// Whether a page of this launch has said hello and not ended.
+    /// Whether a page of this launch has said hello, has not ended, and has its connection.
     pub(crate) fn is_connected(&self) -> bool {
-        self.current.lock().as_ref().is_some_and(|page| page.end_cause().is_none())
+        let current = self.current.lock();
+        current.as_ref().is_some_and(|page| page.end_cause().is_none() && page.presence().is_there())
     }
 }
 
@@ -66,7 +67,8 @@ impl Registry {
 
     /// Ends the page that is connected.
     pub(crate) fn disconnect(&self, label: &str) {
-        let found = self.launches.iter().find(|launch| launch.label == label).map(|launch| Arc::clone(&launch));
+        let found =
+            self.launches.iter().find(|launch| launch.label == label).map(|launch| Arc::clone(&launch));
         let page = found.and_then(|launch| launch.current.lock().clone());
         if let Some(page) = page {
             page.end(PageEnd::Closed);

@@ -18,7 +18,7 @@ impl Patient {
         self.page().ping(limit).await.map(drop).map_err(ReviveError::Ping)
     }
 
-    /// Waits for a page that comes by itself.
+    /// Waits for the page to come back with all that it holds, or for another one that comes by itself.
     pub(super) async fn reconnect(&self) -> Result<(), ReviveError> {
         let browser = self.browser().ok_or(ReviveError::NoBrowser)?;
         let absence = self.shared.options.absence;
@@ -33,8 +33,10 @@ impl Patient {
                 std::future::pending().await
             }
         };
+        let before = self.page();
         let page = tokio::select! {
             biased;
+            () = before.reconnected() => return Ok(()),
             page = browser.next_page() => page.ok_or(ReviveError::NoPage)?,
             () = crashed => {
                 self.state.lock().crashed = true;

@@ -133,6 +133,11 @@ impl Reviver for Patient {
     }
 
     async fn proved(&self, rung: Rung, until: Instant) -> Result<(), ReviveError> {
-        if rung == Rung::Ping { self.still_serves() } else { self.serves_again(rung, until).await }
+        let same = rung == Rung::Reconnect && self.state.lock().fresh.is_none();
+        match rung {
+            Rung::Ping => self.still_serves(),
+            Rung::Reconnect if same => self.goes_on(until).await,
+            _ => self.serves_again(rung, until).await,
+        }
     }
 }

@@ -42,6 +42,20 @@ impl Patient {
         }
     }
 
+    /// After a reconnection of the same page: the worker was never taken out, and its engines answer over their own
+    /// connections, after the calls that they have.
+    pub(super) async fn goes_on(&self, until: Instant) -> Result<(), ReviveError> {
+        self.still_serves()?;
+        let page = self.page();
+        for (backend, verdict) in page.verdicts() {
+            if verdict.verdict != Admission::Rejected {
+                let left = until.saturating_duration_since(Instant::now());
+                page.echo(backend, &[], left).await.map_err(ReviveError::Ping)?;
+            }
+        }
+        self.still_serves()
+    }
+
     /// After everything else: the fresh page has passed its golden probe, has joined the pool, and has loaded again what
     /// had been loaded before.
     pub(super) async fn serves_again(&self, rung: Rung, until: Instant) -> Result<(), ReviveError> {

@@ -23,7 +23,9 @@ impl Patient {
             Some(_) => {}
         }
         let ended = page.end_cause();
-        if ended.is_none() {
+        if ended.is_none() && !page.is_connected() {
+            signs.control = Seen::Down;
+        } else if ended.is_none() {
             signs.control = Seen::Up;
             signs.control_silence = Some(page.silence());
         } else if matches!(ended, Some(webnn_bridge::PageEnd::Silent { .. })) {

@@ -34,7 +34,9 @@ impl Patient {
         let name = self.state.lock().spec.name;
         let troubled = shared.troubled(name);
         let silent = matches!(fault, Fault::PageHung | Fault::WorkerHung);
-        if self.page().end_cause().is_some() || !silent {
+        // A page whose connection broke may come back with all that it holds and go on with its calls.
+        let may_return = fault == Fault::SocketLost && shared.options.enabled;
+        if self.page().end_cause().is_some() || !(silent || may_return) {
             self.depart(leave_cause(fault)).await;
         }
         if !shared.options.enabled {

@@ -31,6 +31,7 @@ impl Patient {
             end = page.ended() => {
                 tracing::warn!(page = page.label(), %end, "a page ended");
             }
+            () = page.disconnected(), if self.shared.options.enabled => {}
             why = put_out => {
                 tracing::warn!(page = page.label(), ?why, "the pool put a worker out");
                 if why == LeaveCause::Quarantined {
