@@ -23,7 +23,7 @@ export const Kind = Object.freeze({
 /**
  * How a failure is classified; the same words as the host's `FailureKind`.
  * @typedef {'invalid_model'|'unsupported_operator'|'unsupported_dtype'|'unsupported_by_backend'|'backend_unavailable'|
- *   'invalid_input'|'out_of_memory'|'wrong_numbers'|'device_lost'|'model_fetch'|'no_such_session'|'protocol'|'internal'|'cancelled'} FailureKind
+ *   'invalid_input'|'out_of_memory'|'device_lost'|'model_fetch'|'no_such_session'|'protocol'|'internal'|'cancelled'} FailureKind
  */
 
 /** The close code by which a page says that it has heard nothing for too long, and is going to try another connection. */
