@@ -77,7 +77,7 @@ async fn another_browser_takes_over() {
     let rig = Rig::open(vec![moved], Backend::Wasm, false).await;
     std::fs::remove_file(&program).expect("removed");
     let before = rig.worker(lost).expect("a worker");
-    let (from, started) = (rig.last_event().0, Instant::now());
+    let (from, started) = (rig.last_event(), Instant::now());
     let label = rig.label(lost).expect("a page");
     let hit = ChaosFault::KillBrowser.inflict(rig.accelerator.mark(), &label, lost, &rig.proxy).await;
     hit.expect("a browser to kill");

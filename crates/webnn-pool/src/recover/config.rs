@@ -18,8 +18,9 @@ pub struct RecoveryOptions {
     pub switch: bool,
     /// How often each browser is looked at, beside what tells of itself. Default 1 s.
     pub heartbeat: Duration,
-    /// How long a page that lost its connection may take to connect again by itself before something else is tried; once
-    /// it has connected, it may take as long as the ladder allows. Default 2.5 s: its own attempts begin after 0.1 s.
+    /// How long a page that lost its connection may take to connect again by itself before something else is tried, and
+    /// one that is to be loaded anew to go and to connect; once it has connected, it may take as long as the ladder
+    /// allows. Default 2.5 s: its own attempts begin after 0.1 s.
     pub absence: Duration,
     /// How long a driver may take to answer the question whether it still has its browser. Default 2 s.
     pub answer: Duration,

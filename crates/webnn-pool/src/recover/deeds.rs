@@ -22,12 +22,6 @@ impl Patient {
     pub(super) async fn reconnect(&self) -> Result<(), ReviveError> {
         let browser = self.browser().ok_or(ReviveError::NoBrowser)?;
         let absence = self.shared.options.absence;
-        let away = async {
-            // Whoever has connected may take its time to get ready; the ladder limits it.
-            while tokio::time::timeout(absence, connected(&browser)).await.is_ok() {
-                disconnected(&browser).await;
-            }
-        };
         let crashed = async {
             if !browser.has_crashed(absence).await {
                 std::future::pending().await
@@ -42,7 +36,7 @@ impl Patient {
                 self.state.lock().crashed = true;
                 return Err(ReviveError::Crashed);
             }
-            () = away => return Err(ReviveError::Absent(absence)),
+            () = away(&browser, absence) => return Err(ReviveError::Absent(absence)),
         };
         self.state.lock().fresh = Some(page);
         Ok(())
@@ -55,8 +49,22 @@ impl Patient {
             (state.browser.clone().ok_or(ReviveError::NoBrowser)?, state.spec.name)
         };
         self.depart(LeaveCause::Unresponsive).await;
-        browser.reload().await.map_err(|source| ReviveError::Launch { browser: name, source })?;
-        let page = browser.next_page().await.ok_or(ReviveError::NoPage)?;
+        let (absence, before) = (self.shared.options.absence, self.page());
+        let fresh = async {
+            browser.reload().await.map_err(|source| ReviveError::Launch { browser: name, source })?;
+            browser.next_page().await.ok_or(ReviveError::NoPage)
+        };
+        let stays = async {
+            // A page that does not let go keeps its driver waiting too, for as long as that has patience.
+            if tokio::time::timeout(absence, before.ended()).await.is_ok() {
+                away(&browser, absence).await;
+            }
+        };
+        let page = tokio::select! {
+            biased;
+            page = fresh => page?,
+            () = stays => return Err(ReviveError::Absent(absence)),
+        };
         self.state.lock().fresh = Some(page);
         Ok(())
     }
@@ -87,13 +95,17 @@ impl Patient {
     async fn launch(&self, spec: LaunchSpec) -> Result<(), ReviveError> {
         let name = spec.name;
         self.depart(LeaveCause::Crashed).await;
-        let before = self.state.lock().browser.take();
-        if let Some(before) = before.and_then(Arc::into_inner) {
-            before.kill().await;
-        }
+        let before = self.state.lock().browser.take().and_then(Arc::into_inner);
+        let killed = async {
+            if let Some(before) = before {
+                before.kill().await;
+            }
+        };
         let failed = |source| ReviveError::Launch { browser: name, source };
         let bridge = self.shared.bridge.upgrade().ok_or_else(|| failed(LaunchError::ShuttingDown))?;
-        let (browser, page) = bridge.launch(spec.clone()).await.map_err(failed)?;
+        // Polled in this order, so the old one is killed first; what it leaves is cleared away while the new one starts.
+        let ((), launched) = tokio::join!(killed, bridge.launch(spec.clone()));
+        let (browser, page) = launched.map_err(failed)?;
         let mut state = self.state.lock();
         state.spec = spec;
         state.browser = Some(Arc::new(browser));
@@ -105,6 +117,14 @@ impl Patient {
 
 /// Between two looks at a connection.
 const LOOK: std::time::Duration = std::time::Duration::from_millis(50);
+
+/// Waits until no page of this browser has been connected for so long. One that has connected may take its time to get
+/// ready; the ladder limits it.
+async fn away(browser: &webnn_bridge::LaunchedBrowser, absence: std::time::Duration) {
+    while tokio::time::timeout(absence, connected(browser)).await.is_ok() {
+        disconnected(browser).await;
+    }
+}
 
 async fn connected(browser: &webnn_bridge::LaunchedBrowser) {
     let mut looks = tokio::time::interval(LOOK);

@@ -59,10 +59,12 @@ impl Patient {
     /// After everything else: the fresh page has passed its golden probe, has joined the pool, and has loaded again what
     /// had been loaded before.
     pub(super) async fn serves_again(&self, rung: Rung, until: Instant) -> Result<(), ReviveError> {
-        let (page, lost) = {
+        let (page, mut lost) = {
             let mut state = self.state.lock();
             (state.fresh.take().ok_or(ReviveError::NoPage)?, state.lost.clone())
         };
+        // The page loads one after the other, so the large ones keep nobody waiting for a small one.
+        lost.sort_by_key(|held| held.model.memory_estimate_bytes);
         let admitted = |backend: Backend| {
             let admits = |verdict: &webnn_bridge::Verdict| verdict.verdict != Admission::Rejected;
             page.verdicts().iter().any(|(known, verdict)| *known == backend && admits(verdict))

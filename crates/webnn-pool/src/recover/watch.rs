@@ -8,6 +8,9 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use super::patient::Patient;
 
+/// How often is asked whether the driver has ended: one call to the kernel, and nothing else tells.
+const DRIVER_LOOK: Duration = Duration::from_millis(100);
+
 impl Patient {
     /// Waits until something is wrong, and says what.
     pub(super) async fn trouble(&self) -> Fault {
@@ -42,10 +45,20 @@ impl Patient {
                     return Fault::WorkerHung;
                 }
             }
+            () = self.driver_ended() => {}
             fault = self.heartbeat() => return fault,
         }
         let signs = self.look(self.shared.options.answer).await;
         diagnose(&signs, &self.shared.options.settings.diagnosis).unwrap_or(Fault::SocketLost)
+    }
+
+    /// Waits until the driver has ended.
+    async fn driver_ended(&self) {
+        let mut looks = tokio::time::interval(DRIVER_LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while self.browser().is_some_and(|browser| !browser.driver_ended()) {
+            looks.tick().await;
+        }
     }
 
     /// Looks at the browser again and again.

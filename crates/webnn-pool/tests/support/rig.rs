@@ -39,6 +39,8 @@ pub struct Rig {
     stop: CancellationToken,
     load: TaskTracker,
     before: Before,
+    /// When the clock of the events began, as well as is known.
+    epoch: Mutex<Option<Instant>>,
 }
 
 /// What there was before the rig.
@@ -105,6 +107,7 @@ impl Rig {
             stop: CancellationToken::new(),
             load: TaskTracker::new(),
             before,
+            epoch: Mutex::default(),
         };
         for browser in this.browsers() {
             this.preload(browser).await;
@@ -187,11 +190,29 @@ impl Rig {
         let started = Instant::now();
         while started.elapsed() < BACK {
             looks.tick().await;
+            self.set_clock();
             if done() {
                 return true;
             }
         }
         false
+    }
+
+    /// Compares the clock of the events with ours: no event is told before it happens.
+    fn set_clock(&self) {
+        let recent = self.accelerator.telemetry().snapshot().recent;
+        let Some(last) = recent.last() else { return };
+        let began = Instant::now().checked_sub(Duration::from_secs_f64(last.at_ms / 1e3));
+        let mut epoch = self.epoch.lock();
+        *epoch = match (*epoch, began) {
+            (Some(known), Some(began)) => Some(known.min(began)),
+            (known, began) => known.or(began),
+        };
+    }
+
+    /// A moment by the clock of the events, in seconds.
+    pub fn event_time(&self, at: Instant) -> f64 {
+        self.epoch.lock().map_or(f64::NAN, |epoch| at.saturating_duration_since(epoch).as_secs_f64())
     }
 
     /// Recoveries that go on.

@@ -107,15 +107,14 @@ impl Rig {
         let Went { fault, browser, .. } = *went;
         let before = self.worker(browser).ok_or("it is not in the pool")?;
         let label = self.label(browser).ok_or("it has no page")?;
-        let from = self.last_event().0;
+        let from = self.last_event();
         {
             let mut ends = self.ends.lock();
             ends.lying = fault == ChaosFault::Lie;
             ends.pauses += u64::from(fault.heals() == Heals::Untouched || fault == ChaosFault::LongPause);
         }
         let hit = fault.inflict(self.accelerator.mark(), &label, browser, &self.proxy).await?;
-        // Events come many times a second.
-        let zero = self.last_event().1 - hit.at.elapsed().as_secs_f64();
+        let zero = self.event_time(hit.at);
         let mut told = Told::default();
         let result = match fault.heals() {
             Heals::NewWorker if fault == ChaosFault::Lie => {
@@ -209,10 +208,10 @@ impl Rig {
         None
     }
 
-    /// The number of the last event, and its time in seconds.
-    pub fn last_event(&self) -> (u64, f64) {
+    /// The number of the last event.
+    pub fn last_event(&self) -> u64 {
         let recent = self.accelerator.telemetry().snapshot().recent;
-        recent.last().map_or((0, 0.0), |recorded| (recorded.sequence, recorded.at_ms / 1e3))
+        recent.last().map_or(0, |recorded| recorded.sequence)
     }
 
     /// Waits until the recovery of a worker has ended.
