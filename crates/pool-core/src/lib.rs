@@ -49,6 +49,7 @@ mod link;
 mod membership;
 mod model;
 mod pool;
+mod relief;
 mod request;
 pub mod selection;
 mod worker;

@@ -31,7 +31,8 @@ mod snapshot;
 pub use event::{Event, EvictCause, LeaveCause, Outcome, Place, RejectReason, RetryCause, StallCause};
 pub use handle::{Builder, Telemetry};
 pub use recovery::{
-    BreakerCause, BreakerState, Guarded, PressureSource, RecoveryEnd, RecycleCause, RepairKind, RungOutcome,
+    BreakerCause, BreakerState, Guarded, PressureSource, RecoveryEnd, RecycleCause, Relief, RepairKind,
+    RungOutcome,
 };
 pub use sink::Sink;
 pub use snapshot::{LatencyKind, LatencySummary, Recorded, Snapshot};

@@ -66,7 +66,8 @@ impl Registry {
 
     /// Ends the page that is connected.
     pub(crate) fn disconnect(&self, label: &str) {
-        let found = self.launches.iter().find(|launch| launch.label == label).map(|launch| Arc::clone(&launch));
+        let found =
+            self.launches.iter().find(|launch| launch.label == label).map(|launch| Arc::clone(&launch));
         let page = found.and_then(|launch| launch.current.lock().clone());
         if let Some(page) = page {
             page.end(PageEnd::Closed);
