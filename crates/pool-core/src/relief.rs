@@ -6,7 +6,7 @@ use recovery::{MemoryReading, PressureLevel};
 use vocab::{SessionId, WorkerId};
 
 use crate::core::Stance;
-use crate::{Membership, Pool, WorkerInfo, WorkerLink};
+use crate::{Held, Membership, Pool, WorkerInfo, WorkerLink};
 
 impl<L: WorkerLink> Pool<L> {
     /// Adds a worker that gets only what names it ([`Preload::worker`](crate::Preload::worker)), until
@@ -28,6 +28,12 @@ impl<L: WorkerLink> Pool<L> {
     pub async fn drain_worker(&self, worker: WorkerId) {
         self.inner().decide(|core, now| core.drain(now, worker));
         self.inner().wait_until(|core| core.is_drained(worker)).await;
+    }
+
+    /// The models that a worker has loaded and can run, oldest first; empty where it is not in the pool.
+    #[must_use]
+    pub fn held(&self, worker: WorkerId) -> Vec<Held> {
+        self.inner().read(|core| core.held_by(worker))
     }
 
     /// Drops the session of a worker whose last use is the longest ago, of those that nobody uses or waits for. Answers

@@ -11,6 +11,7 @@ use super::demand::fits;
 use super::requests::Entry;
 use super::sessions::{Session, SessionPhase};
 use super::workers::{Stance, Worker};
+use crate::Held;
 
 /// How many heads of lanes are looked at for one that waits for memory.
 const HEADS: usize = 64;
@@ -85,6 +86,14 @@ impl Core {
         worker.stance = Stance::Serving;
         self.count_offers();
         self.pump(now, id);
+    }
+
+    /// The models that a worker has loaded and can run, oldest first.
+    #[must_use]
+    pub fn held_by(&self, worker: WorkerId) -> Vec<Held> {
+        let sessions: Vec<SessionId> =
+            self.workers.get(&worker).map_or_else(Vec::new, |worker| worker.all_sessions().collect());
+        self.held(&sessions)
     }
 
     /// Whether a worker that is being drained runs and loads nothing any more, or is not in the pool.
