@@ -19,7 +19,7 @@ use vocab::{ModelHash, RequestId, SessionId, WorkerId};
 
 use crate::calls;
 use crate::check::{Case, Check, Finding, Origin, Party, Store};
-use crate::core::{Action, Core, LeaseId, RunEnd, Submission};
+use crate::core::{Action, Core, LeaseId, RunEnd, Stance, Submission};
 use crate::membership::{Gone, Leave, Membership};
 use crate::pool::{PoolStats, bytes_of};
 use crate::{
@@ -133,7 +133,7 @@ impl<L: WorkerLink> Inner<L> {
         // The time is taken under the lock, so that the core never sees it run backwards.
         let now = now();
         state.core.set_clock(now, unix_now());
-        let before = (state.core.workers(), state.core.is_at_rest());
+        let before = (state.core.workers(), state.core.is_at_rest(), state.core.drained());
         let result = decide(&mut state, now);
         let deeds = state.translate(outputs);
         let due = state.core.next_wake();
@@ -141,8 +141,8 @@ impl<L: WorkerLink> Inner<L> {
         if wake_timer {
             state.timer_at = due;
         }
-        let changed =
-            before != (state.core.workers(), state.core.is_at_rest()) || state.core.unfinished() == 0;
+        let changed = before != (state.core.workers(), state.core.is_at_rest(), state.core.drained())
+            || state.core.unfinished() == 0;
         drop(state);
         for deed in deeds {
             self.carry_out(now, deed);
@@ -199,10 +199,15 @@ impl<L: WorkerLink> Inner<L> {
         })
     }
 
-    pub(crate) fn join(self: &Arc<Self>, info: WorkerInfo, link: Arc<L>) -> Membership {
+    /// Lets `decide` change the core alone.
+    pub(crate) fn decide<R>(self: &Arc<Self>, decide: impl FnOnce(&mut Core, Instant) -> R) -> R {
+        self.with(None, |state, now| decide(&mut state.core, now))
+    }
+
+    pub(crate) fn join(self: &Arc<Self>, info: WorkerInfo, link: Arc<L>, stance: Stance) -> Membership {
         let gone = Arc::new(Gone::default());
         let worker = self.with(None, |state, now| {
-            let worker = state.core.join(now, info);
+            let worker = state.core.join_as(now, info, stance);
             state.joined.insert(worker, Joined { link, gone: Arc::clone(&gone) });
             worker
         });

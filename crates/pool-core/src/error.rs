@@ -15,6 +15,8 @@ pub enum Phase {
     Queued,
     /// In the queue, waiting for a model that was being loaded for it.
     Loading,
+    /// In the queue, waiting until a worker has the memory to load its model.
+    Memory,
     /// On a worker.
     Running,
 }
@@ -24,6 +26,7 @@ impl std::fmt::Display for Phase {
         f.write_str(match self {
             Self::Queued => "waiting for a worker",
             Self::Loading => "waiting for the model to load",
+            Self::Memory => "waiting for memory to load the model",
             Self::Running => "running",
         })
     }

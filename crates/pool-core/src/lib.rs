@@ -50,6 +50,7 @@ mod link;
 mod membership;
 mod model;
 mod pool;
+mod relief;
 mod request;
 pub mod selection;
 mod worker;

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use vocab::RequestId;
 
 use crate::check::{Canary, Case};
-use crate::core::{BreakerStatus, Core, CoreStats, Submission};
+use crate::core::{BreakerStatus, Core, CoreStats, Stance, Submission};
 use crate::driver::{Inner, Waiter};
 use crate::membership::Membership;
 use crate::selection::Selector;
@@ -130,14 +130,14 @@ impl<L: WorkerLink> Pool<L> {
         self.inner().read(Core::breakers)
     }
 
-    fn inner(&self) -> &Arc<Inner<L>> {
+    pub(crate) fn inner(&self) -> &Arc<Inner<L>> {
         &self.owner.0
     }
 
     /// Adds a worker. It stays until it leaves, until the membership is dropped, or until the pool finds it gone or
     /// unresponsive, which [`Membership::closed`] tells. A worker that comes back joins as a new one.
     pub fn join(&self, info: WorkerInfo, link: Arc<L>) -> Membership {
-        self.inner().join(info, link)
+        self.inner().join(info, link, Stance::Serving)
     }
 
     /// Hands in a request. It is accepted or refused at once, without waiting; the ticket gives its result.

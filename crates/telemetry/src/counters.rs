@@ -7,11 +7,11 @@ use vocab::{Fault, PressureLevel, Rung};
 
 use crate::{
     BreakerCause, CheckOutcome, Event, EvictCause, LeaveCause, Outcome, RecoveryEnd, RecycleCause,
-    RejectReason, RepairKind, RetryCause, RungOutcome, StallCause,
+    RejectReason, Relief, RepairKind, RetryCause, RungOutcome, StallCause,
 };
 
 /// How many causes the largest cause enum may have.
-const CAUSES: usize = 10;
+const CAUSES: usize = 12;
 /// How many rungs there are.
 const RUNGS: usize = Rung::ALL.len();
 
@@ -38,7 +38,9 @@ pub(crate) struct Counters {
     checks: [AtomicU64; CAUSES],
     breakers_moved: [AtomicU64; CAUSES],
     pressure_changed: [AtomicU64; CAUSES],
+    memory_relieved: [AtomicU64; CAUSES],
     recycles_due: [AtomicU64; CAUSES],
+    workers_replaced: [AtomicU64; CAUSES],
     repaired: [AtomicU64; CAUSES],
     pub(crate) events_lost: AtomicU64,
     pub(crate) samples_lost: AtomicU64,
@@ -67,6 +69,8 @@ impl Counters {
             Event::Checked { outcome, .. } => &self.checks[*outcome as usize],
             Event::BreakerMoved { cause, .. } => &self.breakers_moved[*cause as usize],
             Event::PressureChanged { to, .. } => &self.pressure_changed[*to as usize],
+            Event::MemoryRelieved { relief, .. } => &self.memory_relieved[*relief as usize],
+            Event::WorkerReplaced { cause, .. } => &self.workers_replaced[*cause as usize],
             Event::RecycleDue { cause, .. } => &self.recycles_due[*cause as usize],
             Event::Repaired { kind, .. } => &self.repaired[*kind as usize],
         };
@@ -109,6 +113,8 @@ impl Counters {
         many("checks", &mut CheckOutcome::ALL.iter().map(|c| c.as_str()), &self.checks);
         many("breakers_moved", &mut BreakerCause::ALL.iter().map(|c| c.as_str()), &self.breakers_moved);
         many("pressure_changed", &mut PressureLevel::ALL.iter().map(|c| c.as_str()), &self.pressure_changed);
+        many("memory_relieved", &mut Relief::ALL.iter().map(|c| c.as_str()), &self.memory_relieved);
+        many("workers_replaced", &mut RecycleCause::ALL.iter().map(|c| c.as_str()), &self.workers_replaced);
         many("recycles_due", &mut RecycleCause::ALL.iter().map(|c| c.as_str()), &self.recycles_due);
         many("repaired", &mut RepairKind::ALL.iter().map(|c| c.as_str()), &self.repaired);
         all

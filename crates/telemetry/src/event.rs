@@ -8,7 +8,8 @@ use vocab::{
 };
 
 use crate::recovery::{
-    BreakerCause, BreakerState, Guarded, PressureSource, RecoveryEnd, RecycleCause, RepairKind, RungOutcome,
+    BreakerCause, BreakerState, Guarded, PressureSource, RecoveryEnd, RecycleCause, Relief, RepairKind,
+    RungOutcome,
 };
 
 /// Declares an enum of causes: fieldless, each with one name, usable as a counter's label.
@@ -59,6 +60,10 @@ causes! {
         Dropped = "dropped",
         /// Its answers were wrong.
         Quarantined = "quarantined",
+        /// It works, and another one has taken its place.
+        Recycled = "recycled",
+        /// It works, and starts anew to give its memory back.
+        Relieved = "relieved",
         /// The pool shut down.
         Shutdown = "shutdown",
     }
@@ -93,6 +98,8 @@ causes! {
         Missing = "missing",
         /// Somebody asked for it.
         Requested = "requested",
+        /// Memory was scarce, and it was the least valuable one that nobody used.
+        Pressure = "pressure",
     }
 }
 
@@ -383,6 +390,28 @@ pub enum Event {
         to: PressureLevel,
         /// The reading that decided.
         source: PressureSource,
+    },
+    /// Something was done because memory is scarce, or because it is not any more.
+    MemoryRelieved {
+        /// The worker that it was done to.
+        worker: WorkerId,
+        /// What.
+        relief: Relief,
+        /// How scarce memory was for this worker.
+        level: PressureLevel,
+        /// The reading that decided.
+        source: PressureSource,
+    },
+    /// A browser was replaced by another one, which had its models before it was asked for anything.
+    WorkerReplaced {
+        /// The worker that leaves.
+        worker: WorkerId,
+        /// The one that has taken over.
+        by: WorkerId,
+        /// Why.
+        cause: RecycleCause,
+        /// From the launch of the other one until it took over.
+        took_ms: f64,
     },
     /// A browser that works is to be replaced.
     RecycleDue {

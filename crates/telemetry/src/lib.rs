@@ -33,7 +33,8 @@ pub use event::{
 };
 pub use handle::{Builder, Telemetry};
 pub use recovery::{
-    BreakerCause, BreakerState, Guarded, PressureSource, RecoveryEnd, RecycleCause, RepairKind, RungOutcome,
+    BreakerCause, BreakerState, Guarded, PressureSource, RecoveryEnd, RecycleCause, Relief, RepairKind,
+    RungOutcome,
 };
 pub use sink::Sink;
 pub use snapshot::{LatencyKind, LatencySummary, Recorded, Snapshot};

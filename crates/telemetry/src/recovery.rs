@@ -94,6 +94,28 @@ causes! {
         WasmHeap = "wasm_heap",
         /// Nothing is scarce any more.
         Relieved = "relieved",
+        /// A model that is waited for would not fit below the nearest limit.
+        NoRoom = "no_room",
+    }
+}
+
+causes! {
+    /// What was done about memory.
+    Relief {
+        /// The worker loads no further models.
+        LoadsRefused = "loads_refused",
+        /// It loads models again.
+        LoadsAdmitted = "loads_admitted",
+        /// Its least valuable idle model was dropped.
+        SessionEvicted = "session_evicted",
+        /// Its page was loaded anew.
+        PageRefreshed = "page_refreshed",
+        /// Its browser was ended and launched again.
+        BrowserRecycled = "browser_recycled",
+        /// Its browser was ended, and the pool goes on without it until memory is there again.
+        PoolShrunk = "pool_shrunk",
+        /// A browser that had been ended for want of memory is there again.
+        PoolGrown = "pool_grown",
     }
 }
 

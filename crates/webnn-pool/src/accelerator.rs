@@ -19,7 +19,7 @@ use crate::error::{BuildError, HistoryError, ModelError};
 use crate::export::{Connection, TelemetryExport, TelemetryOptions};
 use crate::history::{History, unix_now};
 use crate::model::{ModelSpec, ResolvedModel};
-use crate::recover::{Patient, RecoveryOptions, RecoveryReport, Shared, supervise};
+use crate::recover::{Patient, RecoveryOptions, RecoveryReport, Shared, supervise, watch_memory};
 
 /// A browser that could not be launched while others could.
 #[derive(Debug)]
@@ -55,14 +55,18 @@ impl Accelerator {
     pub(crate) async fn start(
         pool: Pool<Page>,
         history: History,
-        bridge: BridgeConfig,
+        mut bridge: BridgeConfig,
         (options, home): (RecoveryOptions, Home),
         specs: Vec<LaunchSpec>,
         missing: Vec<LaunchFailure>,
         tolerant: bool,
     ) -> Result<Self, BuildError> {
-        let memory_budget_bytes = bridge.memory_budget_bytes;
         options.validate()?;
+        if let Some(limit) = options.memory.wasm_heap_bytes {
+            bridge.limits.wasm_heap_bytes = limit;
+            bridge.memory_budget_bytes = bridge.memory_budget_bytes.min(limit);
+        }
+        let memory_budget_bytes = bridge.memory_budget_bytes;
         let recovery = ResourcePoolErrorRecovery::new(options.settings.clone(), pool.telemetry().clone())?;
         let bridge = Arc::new(Bridge::start(bridge).await?);
         let shared = Shared::new(pool.clone(), Arc::downgrade(&bridge), recovery, options, home);
@@ -71,8 +75,8 @@ impl Accelerator {
             failures: missing,
             memory_budget_bytes,
             stop: shared.stop.clone(),
+            tasks: shared.tasks.clone(),
             shared: Arc::new(shared),
-            tasks: TaskTracker::new(),
             bridge: Some(bridge),
             history: Some(history),
         };
@@ -93,7 +97,10 @@ impl Accelerator {
             last = Some(this.failures.pop().map_or(BuildError::NoBrowser, |failure| failure.error));
         }
         match last {
-            None => Ok(this),
+            None => {
+                this.tasks.spawn(watch_memory(Arc::clone(&this.shared)));
+                Ok(this)
+            }
             Some(error) => {
                 this.shutdown().await;
                 Err(error)
@@ -191,7 +198,7 @@ impl Accelerator {
             models: options.models.then(|| self.stats()),
             performance,
             breakers: self.pool.breakers(),
-            recovery: self.shared.options.enabled.then(|| RecoveryReport::of(&self.shared.recovery)),
+            recovery: self.shared.options.enabled.then(|| RecoveryReport::of(&self.shared)),
         })
     }
 

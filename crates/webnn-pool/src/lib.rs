@@ -42,7 +42,10 @@ pub use error::{BuildError, HistoryError, ModelError};
 pub use export::{ConnectedBackend, Connection, TelemetryExport, TelemetryOptions};
 pub use history::analyze_location;
 pub use model::{ModelSpec, ResolvedModel, family_by_name};
-pub use recover::{LearnedRung, RecoveryOptions, RecoveryReport};
+pub use recover::{
+    BrowserMemory, LearnedRung, MemoryOptions, ReconcileOptions, RecoveryOptions, RecoveryReport,
+    RecycleOptions,
+};
 pub use respond::response;
 
 pub use perf_history::analysis::{Analysis, AnalysisSettings};
@@ -51,7 +54,8 @@ pub use pool_core::core::{BreakerSettings, BreakerStatus};
 pub use pool_core::selection::{Decision, SelectionConfig, Why};
 pub use pool_core::{Canary, CheckConfig, Completed, PoolConfig, RunError, RunReport};
 pub use recovery::{
-    Explanation, Fault, Recovered, RecoveryConfig, RecoverySettings, ResourcePoolErrorRecovery, Rung,
+    Explanation, Fault, PressureConfig, Recovered, RecoveryConfig, RecoverySettings, RecycleConfig,
+    ResourcePoolErrorRecovery, Rung, Thresholds,
 };
 pub use webnn_bridge::{Admission, BridgeConfig, BrowserSource, LaunchSpec, Page, PageEnd, Verdict};
 

@@ -11,7 +11,7 @@ use super::guard::ShutOut;
 use super::needs::{BackendSet, Needs};
 use super::requests::Entry;
 use super::sessions::{Session, SessionPhase};
-use super::workers::Worker;
+use super::workers::{Stance, Worker};
 use crate::{Mismatch, RunError};
 
 /// Whether anybody can serve a request.
@@ -54,7 +54,16 @@ impl Core {
             !needs.not_backends.has(backend)
                 && (needs.any_backend() || needs.preferred().any(|b| b == backend))
         };
+        // Of what is being drained, a successor is expected; where there is none, its leaving ends the wait.
+        let drained = || {
+            let mut draining = self.workers.values().filter(|worker| worker.stance == Stance::Draining);
+            draining.any(|worker| {
+                fits_when_serving(needs, worker, bytes)
+                    && worker.info.backends.iter().any(|info| may_use(info.backend))
+            })
+        };
         let expected = self.config.expect_workers
+            || drained()
             || self.expected.iter().any(|lost| {
                 needs.browser_fits(lost.info.browser)
                     && lost.info.memory_budget_bytes >= bytes
@@ -215,7 +224,12 @@ impl Core {
     }
 }
 
+/// The same, whatever the worker's stance.
+pub(super) fn fits_when_serving(needs: &Needs, worker: &Worker, bytes: u64) -> bool {
+    needs.worker_fits(worker.id, &worker.info, bytes, |backend| worker.arm(backend, needs.device.as_ref()))
+}
+
 /// Whether the worker matches in everything but the backend.
 pub(super) fn fits(needs: &Needs, worker: &Worker, bytes: u64) -> bool {
-    needs.worker_fits(worker.id, &worker.info, bytes, |backend| worker.arm(backend, needs.device.as_ref()))
+    worker.accepts(needs) && fits_when_serving(needs, worker, bytes)
 }

@@ -351,7 +351,10 @@ impl Core {
         if avoided && live > 0 {
             return None;
         }
-        let (room, _) = self.make_room(now, worker, entry.bytes(), entry.lane.priority, drastic)?;
+        let (room, victims) = self.make_room(now, worker, entry.bytes(), entry.lane.priority, drastic)?;
+        if self.load_refused(worker, backend, entry, &victims).is_some() {
+            return None;
+        }
         // Draining others to have a second copy would never pay, and for the only copy it is the last resort.
         (room != Room::Drain || live == 0).then_some(LoadCandidate {
             worker: worker.id,

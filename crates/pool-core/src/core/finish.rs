@@ -27,6 +27,7 @@ impl Core {
         }
         if let Some(worker) = self.workers.get_mut(&lease.worker) {
             worker.leases.retain(|&other| other != id);
+            worker.served += 1;
             if worker.is_idle() {
                 self.idle.insert(worker.id);
             }

@@ -37,7 +37,12 @@ fn outcome(error: &LinkError, phase: TimeoutPhase) -> Option<Outcome> {
 pub(super) fn lets_down(cause: LeaveCause) -> bool {
     !matches!(
         cause,
-        LeaveCause::Retired | LeaveCause::Dropped | LeaveCause::Shutdown | LeaveCause::Quarantined
+        LeaveCause::Retired
+            | LeaveCause::Dropped
+            | LeaveCause::Shutdown
+            | LeaveCause::Quarantined
+            | LeaveCause::Recycled
+            | LeaveCause::Relieved
     )
 }
 

@@ -14,7 +14,7 @@ use super::queue::{LaneKey, Queue};
 use super::requests::{Entry, Failure, Lease, LeaseState, ModelState};
 use super::sessions::{Session, SessionPhase};
 use super::timers::{TimerKey, Timers};
-use super::workers::{Expected, Offers, Worker};
+use super::workers::{Expected, Offers, Stance, Worker};
 use super::{Action, LeaseId, Submission};
 use crate::config::MAX_DURATION;
 use crate::selection::{Selector, Why};
@@ -105,6 +105,11 @@ impl Core {
 
     /// A worker joins.
     pub fn join(&mut self, now: Instant, info: WorkerInfo) -> WorkerId {
+        self.join_as(now, info, Stance::Serving)
+    }
+
+    /// A worker joins, and gets only what its stance allows.
+    pub fn join_as(&mut self, now: Instant, info: WorkerInfo, stance: Stance) -> WorkerId {
         let id = WorkerId(self.next_id());
         self.emit(Event::WorkerJoined {
             worker: id,
@@ -115,7 +120,7 @@ impl Core {
         if let Some(back) = self.expected.iter().position(|expected| expected.info.browser == info.browser) {
             self.expected.remove(back);
         }
-        self.workers.insert(id, Worker::new(id, info));
+        self.workers.insert(id, Worker::new(id, info, stance));
         self.idle.insert(id);
         self.count_offers();
         self.pump(now, id);
@@ -189,7 +194,8 @@ impl Core {
     }
 
     fn expect_back(&mut self, now: Instant, worker: &Worker, cause: LeaveCause) {
-        let gone_for_good = matches!(cause, LeaveCause::Retired | LeaveCause::Shutdown) || self.closed;
+        let gone_for_good =
+            matches!(cause, LeaveCause::Retired | LeaveCause::Recycled | LeaveCause::Shutdown) || self.closed;
         if gone_for_good || self.config.rejoin_grace.is_zero() || self.expected.len() >= MOST_EXPECTED {
             return;
         }
@@ -199,8 +205,9 @@ impl Core {
     }
 
     pub(super) fn count_offers(&mut self) {
-        self.offers = Offers::of(self.workers.values().map(|worker| &*worker.info));
-        let mut arms: Vec<_> = self.workers.values().flat_map(Worker::arms).collect();
+        let serving = || self.workers.values().filter(|worker| worker.stance == Stance::Serving);
+        self.offers = Offers::of(serving().map(|worker| &*worker.info));
+        let mut arms: Vec<_> = serving().flat_map(Worker::arms).collect();
         arms.sort_unstable();
         arms.dedup();
         self.distinct_arms = arms.len();
@@ -339,6 +346,7 @@ impl Core {
                     let phase = match entry.running {
                         Some(_) => Phase::Running,
                         None if self.is_loading_for(entry) => Phase::Loading,
+                        None if self.is_held_back(entry) => Phase::Memory,
                         None => Phase::Queued,
                     };
                     let error = entry.deadline_exceeded(phase, now);

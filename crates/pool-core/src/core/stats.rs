@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use vocab::{Backend, BrowserName, ModelHash, SessionId, WorkerId};
+use vocab::{Backend, BrowserName, ModelHash, PressureLevel, SessionId, WorkerId};
 
 use super::Core;
 use super::requests::LeaseState;
 use super::sessions::SessionPhase;
+use super::workers::Stance;
 use crate::Held;
 
 /// Everything that the core holds, counted.
@@ -43,6 +44,12 @@ pub struct WorkerStats {
     pub leases: usize,
     /// How many runs it takes at once.
     pub slots: u32,
+    /// What new work it gets.
+    pub stance: Stance,
+    /// How scarce its memory is, as it was told.
+    pub pressure: PressureLevel,
+    /// How many runs have ended there.
+    pub served: u64,
     /// The memory that its sessions take or will take, in bytes.
     pub memory_bytes: u64,
     /// The memory that they may take, in bytes.
@@ -127,6 +134,9 @@ impl Core {
             browser_version: worker.version.clone(),
             leases: worker.leases.len(),
             slots: worker.info.slots,
+            stance: worker.stance,
+            pressure: worker.memory.level,
+            served: worker.served,
             memory_bytes: sessions.iter().map(|session| session.memory_bytes).sum(),
             memory_budget_bytes: worker.info.memory_budget_bytes,
             sessions,

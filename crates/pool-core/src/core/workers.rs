@@ -5,20 +5,48 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use perf_history::Arm;
+use recovery::{MemoryReading, PressureLevel};
 use telemetry::Place;
 use vocab::{Backend, BrowserName, DeviceKind, ModelHash, SessionId, WorkerId};
 
 use super::LeaseId;
 use super::felt::PeakEwma;
-use super::needs::BackendSet;
+use super::needs::{BackendSet, Needs};
 use crate::WorkerInfo;
 
 /// How many arms of one worker are remembered.
 const MOST_ARMS: usize = 32;
 
+/// What new work a worker gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Stance {
+    /// Whatever fits it.
+    Serving,
+    /// Only what names it: it is being made ready to take over from another one.
+    Warming,
+    /// Nothing. What runs there ends in its own time.
+    Draining,
+}
+
+/// What is known about a worker's memory.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Memory {
+    pub(crate) level: PressureLevel,
+    pub(crate) reading: MemoryReading,
+    /// For each backend the most that its sessions took together when a reading was taken. A heap that was that large
+    /// once has room for as much again.
+    pub(crate) peak: [u64; Backend::ALL.len()],
+}
+
 #[derive(Debug)]
 pub(crate) struct Worker {
     pub(crate) id: WorkerId,
+    pub(crate) stance: Stance,
+    pub(crate) memory: Memory,
+    /// How many runs have ended here.
+    pub(crate) served: u64,
     pub(crate) info: Arc<WorkerInfo>,
     pub(crate) version: Arc<str>,
     pub(crate) offered: BackendSet,
@@ -38,7 +66,7 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    pub(crate) fn new(id: WorkerId, info: WorkerInfo) -> Self {
+    pub(crate) fn new(id: WorkerId, info: WorkerInfo, stance: Stance) -> Self {
         let mut offered = BackendSet::default();
         for backend in &info.backends {
             offered.insert(backend.backend);
@@ -51,6 +79,13 @@ impl Worker {
             .collect();
         Self {
             id,
+            stance,
+            memory: Memory {
+                level: PressureLevel::Normal,
+                reading: MemoryReading::default(),
+                peak: [0; Backend::ALL.len()],
+            },
+            served: 0,
             version,
             arms,
             felt: PeakEwma::default(),
@@ -61,6 +96,15 @@ impl Worker {
             sessions: BTreeMap::new(),
             loading: 0,
             avoid: BTreeMap::new(),
+        }
+    }
+
+    /// Whether it gets work of this kind at all.
+    pub(crate) fn accepts(&self, needs: &Needs) -> bool {
+        match self.stance {
+            Stance::Serving => true,
+            Stance::Warming => needs.only_worker == Some(self.id),
+            Stance::Draining => false,
         }
     }
 

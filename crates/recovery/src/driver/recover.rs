@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use telemetry::{RecoveryEnd, Telemetry};
+use telemetry::{PressureSource, RecoveryEnd, Telemetry};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -173,6 +173,13 @@ impl ResourcePoolErrorRecovery {
             self.shared.changed.notify_waiters();
         }
         level
+    }
+
+    /// How scarce memory is, and the reading that this is owed to, where it is scarce at all.
+    #[must_use]
+    pub fn pressure(&self) -> (PressureLevel, Option<PressureSource>) {
+        let state = self.shared.state.lock();
+        (state.pressure.level(), state.pressure.source())
     }
 
     /// What was learned about rungs until now.

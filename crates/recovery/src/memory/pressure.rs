@@ -115,6 +115,8 @@ impl PressureMove {
 pub struct Pressure {
     config: PressureConfig,
     level: PressureLevel,
+    /// What the present level is owed to, where it is not normal.
+    source: Option<PressureSource>,
     changed: Option<Instant>,
     /// Since when every reading has lain below the present level.
     calm: Option<Instant>,
@@ -127,13 +129,19 @@ impl Pressure {
     /// A setting that cannot work.
     pub fn new(config: PressureConfig) -> Result<Self, ConfigError> {
         config.validate()?;
-        Ok(Self { config, level: PressureLevel::Normal, changed: None, calm: None })
+        Ok(Self { config, level: PressureLevel::Normal, source: None, changed: None, calm: None })
     }
 
     /// The level now.
     #[must_use]
     pub const fn level(&self) -> PressureLevel {
         self.level
+    }
+
+    /// The reading that the present level is owed to; `None` at [`PressureLevel::Normal`].
+    #[must_use]
+    pub const fn source(&self) -> Option<PressureSource> {
+        self.source
     }
 
     /// Takes a reading. One without any figure proves nothing, and also not that it has been calm.
@@ -163,6 +171,13 @@ impl Pressure {
 
     fn shift(&mut self, now: Instant, to: PressureLevel, source: PressureSource) -> PressureMove {
         let from = std::mem::replace(&mut self.level, to);
+        // A level that is left downwards is still owed to what had raised it.
+        if source != PressureSource::Relieved {
+            self.source = Some(source);
+        }
+        if to == PressureLevel::Normal {
+            self.source = None;
+        }
         self.changed = Some(now);
         self.calm = None;
         PressureMove { at: now, from, to, source }

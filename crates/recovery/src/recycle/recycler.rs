@@ -137,7 +137,12 @@ impl Recycler {
 
     /// It has done one more task.
     pub fn task_done(&mut self) {
-        self.tasks += 1;
+        self.tasks_done(1);
+    }
+
+    /// It has done so many more tasks.
+    pub fn tasks_done(&mut self, tasks: u64) {
+        self.tasks = self.tasks.saturating_add(tasks);
     }
 
     /// Its processes have this much resident memory, in bytes. Readings should come at about even times.

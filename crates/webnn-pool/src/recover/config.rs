@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use recovery::{ConfigError, RecoverySettings};
+use recovery::{ConfigError, RecoverySettings, Thresholds};
+
+use super::memory::{MemoryOptions, ReconcileOptions, RecycleOptions};
 
 /// Longer than this, nothing that was lost would be found in a lifetime that matters.
-const LONGEST: Duration = Duration::from_secs(3_600);
+pub(super) const LONGEST: Duration = Duration::from_secs(3_600);
 
 /// How browsers in trouble are revived. Set the fields, then hand it to
 /// [`AcceleratorBuilder::recovery`](crate::AcceleratorBuilder::recovery).
@@ -26,8 +28,15 @@ pub struct RecoveryOptions {
     pub answer: Duration,
     /// The recovery layer's own settings. Defaults: those of [`RecoverySettings`], but a page that is silent for 5 s is
     /// asked by a ping of its own, and counts as hung if it leaves that unanswered too; a reconnection may take 20 s,
-    /// because a page that starts again probes its backends again.
+    /// because a page that starts again probes its backends again; and as the machine's memory is not ours alone, its
+    /// pressure is elevated from 0.85 of a limit on, high from 0.92 on and critical from 0.97 on.
     pub settings: RecoverySettings,
+    /// What is done where memory is scarce.
+    pub memory: MemoryOptions,
+    /// When a browser that works is replaced.
+    pub recycle: RecycleOptions,
+    /// How processes, workers and connections are compared.
+    pub reconcile: ReconcileOptions,
 }
 
 impl RecoveryOptions {
@@ -36,13 +45,21 @@ impl RecoveryOptions {
     /// # Errors
     /// The first setting that cannot work.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        let Self { enabled: _, switch: _, heartbeat, absence, answer, settings } = self;
-        for (name, got) in [("heartbeat", *heartbeat), ("absence", *absence), ("answer", *answer)] {
-            if got.is_zero() || got > LONGEST {
-                return Err(ConfigError::Duration { name, max: LONGEST, got });
-            }
-        }
-        settings.validate()
+        let Self { enabled: _, switch: _, heartbeat, absence, answer, settings, memory, recycle, reconcile } =
+            self;
+        durations(&[("heartbeat", *heartbeat), ("absence", *absence), ("answer", *answer)])?;
+        settings.validate()?;
+        memory.validate()?;
+        recycle.validate()?;
+        reconcile.validate()
+    }
+}
+
+/// Refuses what is zero or longer than anybody would want.
+pub(super) fn durations(all: &[(&'static str, Duration)]) -> Result<(), ConfigError> {
+    match all.iter().find(|(_, got)| got.is_zero() || *got > LONGEST) {
+        Some(&(name, got)) => Err(ConfigError::Duration { name, max: LONGEST, got }),
+        None => Ok(()),
     }
 }
 
@@ -52,6 +69,7 @@ impl Default for RecoveryOptions {
         settings.diagnosis.control_silence = Duration::from_secs(5);
         settings.ladder.limits.reconnect = Duration::from_secs(20);
         settings.signs_limit = Duration::from_secs(3);
+        settings.pressure.shares = Thresholds { elevated: 0.85, high: 0.92, critical: 0.97 };
         Self {
             enabled: true,
             switch: true,
@@ -59,6 +77,9 @@ impl Default for RecoveryOptions {
             absence: Duration::from_millis(2_500),
             answer: Duration::from_secs(2),
             settings,
+            memory: MemoryOptions::default(),
+            recycle: RecycleOptions::default(),
+            reconcile: ReconcileOptions::default(),
         }
     }
 }
@@ -81,5 +102,14 @@ mod tests {
         check(|options| options.absence = Duration::MAX, false);
         check(|options| options.answer = Duration::ZERO, false);
         check(|options| options.settings.ladder.deadline = Duration::ZERO, false);
+        check(|options| options.memory.interval = Duration::ZERO, false);
+        check(|options| options.memory.wasm_heap_bytes = Some(1), false);
+        check(|options| options.memory.browser_bytes = Some(0), false);
+        check(|options| options.memory.least_browsers = 0, false);
+        check(|options| options.memory.pressure.shares.high = 0.1, false);
+        check(|options| options.recycle.retry = Duration::ZERO, false);
+        check(|options| options.recycle.config.tasks = Some(0), false);
+        check(|options| options.reconcile.interval = Duration::MAX, false);
+        check(|options| options.reconcile.grace = Duration::ZERO, false);
     }
 }

@@ -5,6 +5,7 @@ mod choice;
 mod config;
 mod deeds;
 mod error;
+mod memory;
 mod patient;
 mod proof;
 mod report;
@@ -14,6 +15,8 @@ mod supervise;
 mod watch;
 
 pub use config::RecoveryOptions;
+pub(crate) use memory::watch_memory;
+pub use memory::{BrowserMemory, MemoryOptions, ReconcileOptions, RecycleOptions};
 pub(crate) use patient::Patient;
 pub use report::{LearnedRung, RecoveryReport};
 pub(crate) use shared::Shared;

@@ -1,6 +1,7 @@
 //! One supervised browser, and the seam through which it is revived.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use parking_lot::Mutex;
 use pool_core::{Held, LeaveCause, Membership};
@@ -10,6 +11,7 @@ use vocab::WorkerId;
 use webnn_bridge::{LaunchSpec, LaunchedBrowser, Page};
 
 use super::error::ReviveError;
+use super::memory::Desk;
 use super::proof::join;
 use super::shared::Shared;
 
@@ -18,6 +20,10 @@ use super::shared::Shared;
 pub(crate) struct Patient {
     pub(super) shared: Arc<Shared>,
     pub(super) state: Mutex<State>,
+    /// What it is to do although nothing is wrong with it.
+    pub(super) desk: Desk,
+    /// Set when nobody watches over it any more.
+    over: AtomicBool,
 }
 
 /// What there is of it now.
@@ -41,9 +47,25 @@ pub(super) struct State {
 
 impl Patient {
     /// Lets the first page of a browser join the pool.
-    pub(crate) fn admit(shared: Arc<Shared>, spec: LaunchSpec, browser: LaunchedBrowser, page: Page) -> Self {
+    pub(crate) fn admit(
+        shared: Arc<Shared>,
+        spec: LaunchSpec,
+        browser: LaunchedBrowser,
+        page: Page,
+    ) -> Arc<Self> {
         shared.list(None, &page);
         let membership = join(&shared.pool, &page);
+        Self::of(shared, spec, browser, page, membership)
+    }
+
+    /// A browser whose page has joined.
+    pub(super) fn of(
+        shared: Arc<Shared>,
+        spec: LaunchSpec,
+        browser: LaunchedBrowser,
+        page: Page,
+        membership: Membership,
+    ) -> Arc<Self> {
         let state = State {
             spec,
             browser: Some(Arc::new(browser)),
@@ -54,7 +76,14 @@ impl Patient {
             lost: Vec::new(),
             crashed: false,
         };
-        Self { shared, state: Mutex::new(state) }
+        let this = Arc::new(Self {
+            shared,
+            state: Mutex::new(state),
+            desk: Desk::default(),
+            over: AtomicBool::new(false),
+        });
+        this.shared.enlist(&this);
+        this
     }
 
     pub(super) fn subject(&self) -> Subject {
@@ -68,6 +97,32 @@ impl Patient {
 
     pub(super) fn browser(&self) -> Option<Arc<LaunchedBrowser>> {
         self.state.lock().browser.clone()
+    }
+
+    /// The worker that is in the pool; `None` where there is none at this moment.
+    pub(super) fn serving(&self) -> Option<WorkerId> {
+        let state = self.state.lock();
+        state.membership.as_ref().filter(|membership| !membership.is_closed()).map(Membership::worker)
+    }
+
+    /// The process of its driver, where that is ours.
+    pub(super) fn driver_id(&self) -> Option<u32> {
+        self.state.lock().browser.as_ref()?.driver_id()
+    }
+
+    /// Puts the worker out of the pool, and so has its supervisor look after it. Answers whether it was there.
+    pub(super) fn put_out(&self, cause: LeaveCause) -> bool {
+        let state = self.state.lock();
+        let Some(membership) = state.membership.as_ref().filter(|membership| !membership.is_closed()) else {
+            return false;
+        };
+        membership.put_out(cause);
+        true
+    }
+
+    /// Whether nobody watches over it any more.
+    pub(super) fn is_over(&self) -> bool {
+        self.over.load(std::sync::atomic::Ordering::Acquire)
     }
 
     /// Takes the worker out of the pool, if it is there, and takes note of what it had loaded.
@@ -88,6 +143,7 @@ impl Patient {
 
     /// Ends the browser in order.
     pub(super) async fn end(&self) {
+        self.over.store(true, std::sync::atomic::Ordering::Release);
         self.depart(LeaveCause::Retired).await;
         let browser = self.state.lock().browser.take();
         if let Some(browser) = browser.and_then(Arc::into_inner) {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::future::try_join_all;
-use pool_core::{Constraints, Held, LeaveCause, Membership, Pool, Preload, RunError};
+use pool_core::{Constraints, Held, LeaveCause, Membership, Pool, Preload, RunError, WorkerInfo};
 use recovery::Rung;
 use tokio::time::Instant;
 use vocab::{Backend, WorkerId};
@@ -14,10 +14,19 @@ use super::patient::Patient;
 
 /// Lets a page join the pool.
 pub(super) fn join(pool: &Pool<Page>, page: &Page) -> Membership {
+    pool.join(info(page), Arc::new(page.clone()))
+}
+
+/// The same for one that is to take over from another, and is not to serve before it has what that one has.
+pub(super) fn join_warming(pool: &Pool<Page>, page: &Page) -> Membership {
+    pool.join_warming(info(page), Arc::new(page.clone()))
+}
+
+fn info(page: &Page) -> WorkerInfo {
     let mut info = page.worker_info();
     // Hardware before software: a software adapter is slower than WASM on the same processor.
     info.backends.sort_by_key(|backend| backend.software);
-    pool.join(info, Arc::new(page.clone()))
+    info
 }
 
 /// Puts a worker out of the pool again unless it has proved itself.
@@ -94,7 +103,7 @@ impl Patient {
 }
 
 /// Loads a model that was lost on the worker.
-async fn load(
+pub(super) async fn load(
     pool: &Pool<Page>,
     worker: WorkerId,
     held: Held,

@@ -1,8 +1,11 @@
 //! What recovery tells about itself.
 
-use recovery::{Fault, PressureLevel, RecoveryStats, ResourcePoolErrorRecovery, Rung};
+use recovery::{Fault, PressureLevel, RecoveryStats, Rung};
 use serde::Serialize;
 use vocab::BrowserName;
+
+use super::memory::BrowserMemory;
+use super::shared::Shared;
 
 /// What recovery is doing and has learned; its counters and events are in the telemetry.
 #[derive(Debug, Clone, Serialize)]
@@ -18,6 +21,8 @@ pub struct RecoveryReport {
     pub budget: f64,
     /// How scarce memory is.
     pub level: PressureLevel,
+    /// What was read of each browser's memory last.
+    pub memory: Vec<BrowserMemory>,
     /// What was learned about rungs: those of which there is a sample.
     pub learned: Vec<LearnedRung>,
 }
@@ -44,7 +49,8 @@ pub struct LearnedRung {
 
 impl RecoveryReport {
     #[allow(clippy::disallowed_methods, reason = "the shell is where the time comes from")]
-    pub(crate) fn of(recovery: &ResourcePoolErrorRecovery) -> Self {
+    pub(crate) fn of(shared: &Shared) -> Self {
+        let recovery = &shared.recovery;
         let RecoveryStats { going, restarting, waiting, budget, level, .. } = recovery.stats();
         let record = recovery.record();
         let now = tokio::time::Instant::now().into_std();
@@ -66,6 +72,6 @@ impl RecoveryReport {
                 }
             }
         }
-        Self { going, restarting, waiting, budget, level, learned }
+        Self { going, restarting, waiting, budget, level, memory: shared.memory(), learned }
     }
 }

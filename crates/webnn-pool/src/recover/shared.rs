@@ -8,10 +8,13 @@ use pool_core::Pool;
 use provision::Home;
 use recovery::ResourcePoolErrorRecovery;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use vocab::BrowserName;
 use webnn_bridge::{Bridge, Page};
 
 use super::config::RecoveryOptions;
+use super::memory::{BrowserMemory, Launching};
+use super::patient::Patient;
 
 /// What all supervised browsers share.
 #[derive(Debug)]
@@ -27,6 +30,14 @@ pub(crate) struct Shared {
     pub(crate) home: Home,
     /// Fires when nothing is to be revived any more.
     pub(crate) stop: CancellationToken,
+    /// Whatever is started beside the tasks of the accelerator itself.
+    pub(crate) tasks: TaskTracker,
+    /// The browsers that are watched over.
+    patients: Mutex<Vec<Weak<Patient>>>,
+    /// What was read of each browser's memory last.
+    pub(super) memory: Mutex<Vec<BrowserMemory>>,
+    /// Whether a browser is being launched beside the others.
+    pub(super) launching: Arc<Launching>,
     /// How many browsers of each name are in trouble, or were given up.
     troubled: Mutex<BTreeMap<BrowserName, usize>>,
     /// How many requests had been accepted when the retry budget was paid last.
@@ -60,6 +71,10 @@ impl Shared {
             options,
             home,
             stop: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            patients: Mutex::default(),
+            memory: Mutex::default(),
+            launching: Arc::default(),
             troubled: Mutex::default(),
             paid: Mutex::default(),
         }
@@ -72,6 +87,27 @@ impl Shared {
             Some(place) => *place = page.clone(),
             None => pages.push(page.clone()),
         }
+    }
+
+    /// Takes the page of this label off the list.
+    pub(super) fn unlist(&self, label: &str) {
+        self.pages.lock().retain(|page| page.label() != label);
+    }
+
+    pub(super) fn enlist(&self, patient: &Arc<Patient>) {
+        self.patients.lock().push(Arc::downgrade(patient));
+    }
+
+    /// The browsers that are watched over.
+    pub(super) fn patients(&self) -> Vec<Arc<Patient>> {
+        let mut patients = self.patients.lock();
+        patients.retain(|patient| patient.strong_count() > 0);
+        patients.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// What was read of each browser's memory last.
+    pub(super) fn memory(&self) -> Vec<BrowserMemory> {
+        self.memory.lock().clone()
     }
 
     pub(super) fn troubled(self: &Arc<Self>, name: BrowserName) -> Troubled {

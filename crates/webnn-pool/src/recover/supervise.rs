@@ -1,24 +1,43 @@
 //! One task for each browser.
 
+use std::sync::Arc;
+
 use pool_core::LeaveCause;
 use recovery::Fault;
 
+use super::memory::Order;
 use super::patient::{Patient, leave_cause};
 
+/// What a browser needs.
+enum Call {
+    /// To be revived.
+    Trouble(Fault),
+    /// Something that it was told.
+    Order(Order),
+}
+
 /// Keeps a browser in the pool until everything stops or it cannot be revived; then ends it.
-pub(crate) async fn supervise(patient: Patient) {
+pub(crate) async fn supervise(patient: Arc<Patient>) {
     let stop = patient.shared.stop.clone();
     loop {
-        let fault = tokio::select! {
+        let call = tokio::select! {
             biased;
             () = stop.cancelled() => break,
-            fault = patient.trouble() => fault,
+            fault = patient.trouble() => Call::Trouble(fault),
+            order = patient.desk.taken() => Call::Order(order),
+        };
+        let answer = async {
+            match call {
+                Call::Trouble(fault) => patient.revive(fault).await,
+                Call::Order(order) => patient.carry_out(order).await,
+            }
         };
         let goes_on = tokio::select! {
             biased;
             () = stop.cancelled() => break,
-            goes_on = patient.revive(fault) => goes_on,
+            goes_on = answer => goes_on,
         };
+        patient.desk.done();
         if !goes_on {
             break;
         }
@@ -28,7 +47,7 @@ pub(crate) async fn supervise(patient: Patient) {
 
 impl Patient {
     /// Revives the browser. Answers whether it lives.
-    async fn revive(&self, fault: Fault) -> bool {
+    pub(super) async fn revive(&self, fault: Fault) -> bool {
         let shared = &self.shared;
         let subject = self.subject();
         let name = self.state.lock().spec.name;
