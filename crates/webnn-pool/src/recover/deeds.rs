@@ -21,6 +21,9 @@ impl Patient {
     /// Waits for a page that comes by itself.
     pub(super) async fn reconnect(&self) -> Result<(), ReviveError> {
         let browser = self.browser().ok_or(ReviveError::NoBrowser)?;
+        // A page that was silent first, and lost its connection later, is still in the pool; what it holds is known only
+        // once it is out.
+        self.depart(LeaveCause::Disconnected).await;
         let absence = self.shared.options.absence;
         let away = async {
             // Whoever has connected may take its time to get ready; the ladder limits it.
