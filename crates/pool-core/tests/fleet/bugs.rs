@@ -11,7 +11,7 @@ pub(crate) enum Bug {
     PermitKept,
     /// A call in the half-open state that was cancelled never ends.
     HalfOpenLeak,
-    /// A page that computes wrongly serves until it is replaced.
+    /// Nothing is done about a page of which it is seen that it computes wrongly.
     LiarServes,
 }
 

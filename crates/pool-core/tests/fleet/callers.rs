@@ -24,12 +24,14 @@ pub(super) enum Asker {
 pub(super) struct Open {
     asker: Asker,
     deadline: Instant,
+    /// Only a driver with a bug answers and goes on.
+    answered: bool,
 }
 
 impl World {
     /// Some requests come at once.
     pub(super) fn arrive(&mut self) {
-        let wait = self.between(0.05, 1.2);
+        let wait = self.between(0.05, 1.2) * self.idle;
         self.later(wait, Event::Arrive);
         let burst = if self.chance(0.03) { 30 } else { 1 };
         for _ in 0..burst {
@@ -96,7 +98,7 @@ impl World {
             }
         };
         let deadline = self.now + timeout;
-        self.open.insert(request, Open { asker, deadline });
+        self.open.insert(request, Open { asker, deadline, answered: false });
         self.deadlines.insert((deadline, request));
         self.tally.accepted += 1;
         self.shared.paid += 1;
@@ -117,10 +119,11 @@ impl World {
         answer: Option<(bool, (Place, u32))>,
     ) {
         let (now, before) = (self.now, self.before);
-        let Some(Open { asker, deadline }) = self.open.remove(&request) else {
+        let Some(Open { asker, deadline, answered }) = self.open.remove(&request) else {
             return self.must(false, || format!("{request} ended twice"));
         };
         self.deadlines.remove(&(deadline, request));
+        self.must(!answered, || format!("{request} ended twice"));
         self.must(now <= deadline || before < deadline, || format!("{request} ended after its deadline"));
         if let Some((true, page)) = answer {
             self.tally.wrong += 1;
@@ -149,12 +152,10 @@ impl World {
 
     /// What only a driver with a bug does: the answer of a call that was dropped.
     pub(super) fn deliver_late(&mut self, request: RequestId) {
-        if let Some(open) = self.open.remove(&request) {
+        match self.open.get_mut(&request) {
             // The core does not know, and will end it as well.
-            self.deadlines.remove(&(open.deadline, request));
-            self.tally.answered += 1;
-        } else {
-            self.must(false, || format!("{request} ended twice"));
+            Some(open) if !open.answered => open.answered = true,
+            _ => self.must(false, || format!("{request} ended twice")),
         }
     }
 }

@@ -239,19 +239,21 @@ impl World {
     /// What a call gives on a page that answers.
     fn outcome(&mut self, place: Place, backend: Backend) -> Result<(), LinkError> {
         let odd = if self.calm { 1.0 } else { self.random_share() };
+        let now = self.now;
         let machine = &mut self.machines[place];
+        let flaky = machine.flaky.is_some_and(|until| now < until);
         let kind = if machine.device_lost && backend != Backend::Wasm {
             FailureKind::DeviceLost
         } else if machine.no_memory && odd < 0.6 {
             FailureKind::OutOfMemory
         } else {
             return match odd {
-                odd if odd < 0.01 => Err(failed(FailureKind::Internal)),
-                odd if odd < 0.015 => Err(failed(FailureKind::InvalidInput)),
-                odd if odd < 0.02 => {
+                odd if odd < if flaky { 0.7 } else { 0.01 } => Err(failed(FailureKind::Internal)),
+                odd if odd < 0.015 && !flaky => Err(failed(FailureKind::InvalidInput)),
+                odd if odd < 0.02 && !flaky => {
                     Err(LinkError::TimedOut { phase: "simulated", after: Duration::from_secs(1) })
                 }
-                odd if odd < 0.022 => Err(failed(FailureKind::NoSuchSession)),
+                odd if odd < 0.022 && !flaky => Err(failed(FailureKind::NoSuchSession)),
                 _ => Ok(()),
             };
         };

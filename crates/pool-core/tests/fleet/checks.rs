@@ -14,8 +14,7 @@ impl World {
         let before = self.before;
         let late = self.deadlines.first().filter(|(deadline, _)| *deadline <= before).map(|(_, late)| *late);
         self.must(late.is_none(), || format!("{late:?} is open after its deadline"));
-        let (leased, running) =
-            (self.core.leased(), self.runs.values().filter(|run| run.forgotten.is_none()).count());
+        let (leased, running) = (self.core.leased(), self.running());
         self.must(leased == running, || format!("{leased} leases for {running} runs"));
         let same = self.core.worker_ids().eq(self.links.keys().copied());
         self.must(same, || "the pool and its owner differ about who is in it".to_owned());
@@ -24,6 +23,11 @@ impl World {
         if self.tally.steps.is_multiple_of(THOROUGHLY) {
             self.check_thoroughly();
         }
+    }
+
+    /// The runs that the core knows of.
+    fn running(&self) -> usize {
+        self.runs.values().filter(|run| run.forgotten.is_none()).count()
     }
 
     fn check_recoveries(&mut self) {
@@ -123,7 +127,7 @@ impl World {
         let stats = self.core.stats();
         let core = (stats.requests, stats.queued, stats.running, stats.cancelling, stats.timers);
         self.must(core == (0, 0, 0, 0, 0), || format!("the core keeps {stats:#?}"));
-        let calls = (self.runs.len(), self.loads.len(), self.unloads.len(), self.open.len());
+        let calls = (self.running(), self.loads.len(), self.unloads.len(), self.open.len());
         self.must(calls == (0, 0, 0, 0), || format!("calls and callers are left: {calls:?}"));
         let (gate, exploring) = (self.shared.gate.count(self.now), self.core.selector().exploring());
         self.must(gate == (0, 0), || format!("the gate keeps {gate:?}"));

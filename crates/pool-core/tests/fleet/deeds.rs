@@ -50,10 +50,15 @@ impl World {
                 (Will::Work, wakes)
             }
             Rung::Ping => (Will::Fail, 0.0),
-            Rung::Reconnect if machine.process && !crashed && !hangs && self.chance(lucky(0.8)) => {
-                (Will::Work, self.between(0.2, 3.0))
+            Rung::Reconnect => {
+                let process = machine.process;
+                self.depart(place, LeaveCause::Disconnected);
+                if process && !crashed && !hangs && self.chance(lucky(0.8)) {
+                    (Will::Work, self.between(0.2, 3.0))
+                } else {
+                    (Will::Fail, 3.0)
+                }
             }
-            Rung::Reconnect => (Will::Fail, 3.0),
             Rung::Refresh => {
                 self.depart(place, LeaveCause::Unresponsive);
                 match up {

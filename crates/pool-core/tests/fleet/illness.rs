@@ -11,7 +11,7 @@ use recovery::{
 use telemetry::LeaveCause;
 use vocab::{Fault, RequestId, WorkerId};
 
-use super::patient::Condition;
+use super::patient::{Away, Condition};
 use super::{Bug, Event, Place, World};
 
 #[derive(Debug)]
@@ -243,7 +243,7 @@ impl World {
         self.check_loaded_again(place);
         let patient = &mut self.patients[place];
         patient.condition = Condition::Well;
-        patient.away = super::patient::Away::default();
+        patient.away = Away::new(self.now);
         let (gone, worker) = (patient.member.is_none(), patient.worker);
         if rung >= Some(Rung::Restart) {
             self.renew(place);

@@ -25,6 +25,8 @@ pub(super) struct Machine {
     pub(super) no_memory: bool,
     pub(super) lies: bool,
     pub(super) slow: bool,
+    /// Until when most of its runs fail, for a reason that nobody knows.
+    pub(super) flaky: Option<Instant>,
     /// When the main thread was heard last.
     pub(super) heard: Instant,
     pub(super) reported: Vec<FailureKind>,
@@ -52,6 +54,7 @@ impl Machine {
             no_memory: false,
             lies: false,
             slow: false,
+            flaky: None,
             heard: now,
             reported: Vec::new(),
             born: now,
@@ -134,6 +137,11 @@ impl World {
             return;
         }
         let place = self.random.random_range(0..self.machines.len());
+        if self.chance(0.15) {
+            let lasts = self.between(3.0, 20.0);
+            self.machines[place].flaky = Some(self.now + Duration::from_secs_f64(lasts));
+            return self.say(|| format!("b{place}: fails for {lasts:.1} s"));
+        }
         let fault = self.pick(Fault::ALL);
         self.break_one(place, fault);
     }

@@ -13,7 +13,7 @@ mod machine;
 mod patient;
 mod shared;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -161,15 +161,19 @@ pub(crate) struct World {
     shared: Shared,
     /// How long it is, on average, between two faults.
     quiet: Duration,
+    /// How much longer than usual callers wait between two requests.
+    idle: f64,
     calm: bool,
     bug: Option<Bug>,
     broken: Option<String>,
-    trace: Option<Vec<String>>,
+    trace: Option<VecDeque<String>>,
     tally: Tally,
 }
 
 /// How long after the last fault everything must serve again.
 const BACK_WITHIN: Duration = Duration::from_secs(240);
+/// How many of the last lines are kept of what happened.
+const MOST_LINES: usize = 5_000;
 const MODELS: [u64; 4] = [1_000, 1_500, 2_500, 3_000];
 
 impl World {
@@ -211,11 +215,12 @@ impl World {
             asked: BTreeMap::new(),
             shared: Shared::new(plan, began),
             quiet,
+            idle: [1.0, 1.0, 10.0][random.random_range(0..3)],
             calm: false,
             random,
             bug: plan.bug,
             broken: None,
-            trace: plan.trace.then(Vec::new),
+            trace: plan.trace.then(VecDeque::new),
             tally: Tally::default(),
         }
     }
@@ -242,7 +247,7 @@ impl World {
         while (!world.events.is_empty() || world.core.next_wake().is_some()) && world.step() {}
         world.check_nothing_left();
         let Self { tally, broken, trace, .. } = world;
-        History { tally, broken, trace: trace.unwrap_or_default() }
+        History { tally, broken, trace: trace.unwrap_or_default().into() }
     }
 
     /// One thing happens: the next event, or the core's timer. Answers whether all is well.
@@ -302,7 +307,10 @@ impl World {
         if self.random.random_bool(0.5) {
             let pause = self.between(1.0, 40.0);
             self.say(|| format!("we stand still for {pause:.1} s"));
-            self.before = self.now;
+            // What was due before is still to be done, and is late through no fault of its own.
+            if self.core.next_wake().is_none_or(|due| due > self.now) {
+                self.before = self.now;
+            }
             let pause = Duration::from_secs_f64(pause);
             self.now += pause;
             // What nobody listened for proves nothing.
@@ -315,6 +323,7 @@ impl World {
         self.say(|| "nothing breaks any more".to_owned());
         self.calm = true;
         self.patients.iter_mut().for_each(|patient| patient.served = 0);
+        self.machines.iter_mut().for_each(|machine| machine.flaky = None);
         self.events.retain(|_, event| !matches!(event, Event::Arrive | Event::Break | Event::Pause));
         self.later(0.0, Event::Nudge);
     }
@@ -344,7 +353,10 @@ impl World {
     fn say(&mut self, what: impl FnOnce() -> String) {
         if let Some(trace) = &mut self.trace {
             let at = self.now.saturating_duration_since(self.began).as_secs_f64();
-            trace.push(format!("{at:9.3} {}", what()));
+            if trace.len() >= MOST_LINES {
+                trace.pop_front();
+            }
+            trace.push_back(format!("{at:9.3} {}", what()));
         }
     }
 

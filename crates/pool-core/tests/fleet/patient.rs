@@ -48,6 +48,8 @@ pub(super) struct Patient {
 
 /// Between two looks.
 const BEAT: Duration = Duration::from_secs(2);
+/// After which silence a connection may be given up.
+const SILENT_FOR: Duration = Duration::from_secs(10);
 /// How long a browser that is to be replaced is waited for, because the pool gives it new work all the same.
 const DRAINED_AFTER: Duration = Duration::from_secs(6);
 
@@ -65,7 +67,7 @@ impl Patient {
             recycler: Recycler::new(recycling(), now).expect("the settings work"),
             spare: None,
             draining: None,
-            away: Away::default(),
+            away: Away::new(now),
             served: 0,
         }
     }
@@ -83,16 +85,21 @@ impl Patient {
 }
 
 /// How much of a page's silence was our own, as `webnn-pool` counts it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Away {
-    last: Option<Instant>,
+    last: Instant,
     total: Duration,
 }
 
 impl Away {
+    /// Whoever begins to watch looks at once.
+    pub(super) fn new(now: Instant) -> Self {
+        Self { last: now, total: Duration::ZERO }
+    }
+
     fn at(&mut self, now: Instant, silence: Duration) -> Duration {
-        let gap = self.last.map_or(BEAT, |last| now.saturating_duration_since(last));
-        self.last = Some(now);
+        let gap = now.saturating_duration_since(self.last);
+        self.last = now;
         if silence < gap {
             self.total = Duration::ZERO;
         } else if gap > BEAT * 2 {
@@ -179,7 +186,13 @@ impl World {
             let silence = signs.control_silence.unwrap_or_default();
             signs.observer_away = self.patients[place].away.at(self.now, silence);
             if signs.canary == Canary::Wrong {
+                // Whatever else is wrong with it: nobody gets another answer of it.
                 self.exposed.insert((place, self.machines[place].page));
+                if self.bug == Some(Bug::LiarServes) {
+                    signs.canary = Canary::Unknown;
+                } else {
+                    self.depart(place, LeaveCause::Quarantined);
+                }
             }
             match diagnose(&signs, &self.shared.diagnosis) {
                 Some(fault) => {
@@ -189,11 +202,24 @@ impl World {
                     });
                     self.revive(place, fault);
                 }
+                None if self.calm => {}
                 None => self.recycle(place),
             }
         }
+        self.give_up_connection(place);
         if answers {
             self.machines[place].heard = self.now;
+        }
+    }
+
+    /// The connection of a page that has been silent for long is closed from our side.
+    fn give_up_connection(&mut self, place: Place) {
+        let machine = &self.machines[place];
+        let silent = self.now.saturating_duration_since(machine.heard) > SILENT_FOR;
+        if machine.connected && machine.is_hung(self.now) && silent && self.chance(0.3) {
+            let page = self.machines[place].page;
+            self.machines[place].connected = false;
+            self.later(0.0, Event::PageEnd(place, page));
         }
     }
 
@@ -290,7 +316,7 @@ impl World {
         let patient = &mut self.patients[place];
         patient.recycler = Recycler::new(recycling(), now).expect("the settings work");
         (patient.spare, patient.draining) = (None, None);
-        patient.away = Away::default();
+        patient.away = Away::new(now);
         self.shared.breakers.reset(now, &place);
     }
 
@@ -298,8 +324,7 @@ impl World {
     pub(super) fn revive(&mut self, place: Place, fault: Fault) {
         self.say(|| format!("b{place}: diagnosed {fault}"));
         let silent = matches!(fault, Fault::PageHung | Fault::WorkerHung);
-        let stays = self.bug == Some(Bug::LiarServes) && fault == Fault::WrongNumbers;
-        if (!self.machines[place].connected || !silent) && !stays {
+        if !self.machines[place].connected || !silent {
             self.depart(place, leave_cause(fault));
         }
         let fault = if silent { self.look_behind(place, fault) } else { fault };

@@ -31,8 +31,8 @@ pub(super) struct Shared {
 
 pub(super) fn recycling() -> RecycleConfig {
     let mut config = RecycleConfig::default();
-    config.tasks = Some(60);
-    config.age = Some(Duration::from_secs(90));
+    config.tasks = Some(40);
+    config.age = Some(Duration::from_secs(60));
     config
 }
 
