@@ -21,6 +21,9 @@ impl Patient {
     /// Waits for the page to come back with all that it holds, or for another one that comes by itself.
     pub(super) async fn reconnect(&self) -> Result<(), ReviveError> {
         let browser = self.browser().ok_or(ReviveError::NoBrowser)?;
+        // A page that was silent first, and lost its connection later, is still in the pool; what it holds is known only
+        // once it is out.
+        self.depart(LeaveCause::Disconnected).await;
         let absence = self.shared.options.absence;
         let crashed = async {
             if !browser.has_crashed(absence).await {
