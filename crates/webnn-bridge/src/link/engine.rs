@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tensor::frame::Frame;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use vocab::Backend;
 
@@ -24,15 +26,34 @@ pub(crate) type Outbound = mpsc::Receiver<Bytes>;
 pub(crate) struct Engine {
     backend: Backend,
     outbound: mpsc::Sender<Bytes>,
-    pending: Mutex<Option<HashMap<u64, oneshot::Sender<Frame>>>>,
+    pending: Mutex<Option<Pending>>,
     closed: CancellationToken,
 }
+
+/// Who waits.
+#[derive(Debug, Default)]
+struct Pending {
+    calls: HashMap<u64, Waiting>,
+    /// When the page answered last. It works one call off after the other, so the next one began then.
+    answered: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    reply: oneshot::Sender<Frame>,
+    since: Instant,
+    /// How long it may take by all that is known; `None` where nothing is.
+    usual: Option<Duration>,
+}
+
+/// A call that takes so many times longer than ever is not merely slow.
+const OVERDUE: u32 = 20;
 
 impl Engine {
     /// An engine and the queue from which its socket is to send.
     pub(crate) fn new(backend: Backend) -> (Arc<Self>, Outbound) {
         let (outbound, queue) = mpsc::channel(OUTBOUND);
-        let pending = Mutex::new(Some(HashMap::new()));
+        let pending = Mutex::new(Some(Pending::default()));
         (Arc::new(Self { backend, outbound, pending, closed: CancellationToken::new() }), queue)
     }
 
@@ -46,17 +67,21 @@ impl Engine {
         &self.outbound
     }
 
-    /// Announces a call. `None` if the connection has closed.
-    pub(crate) fn expect(self: &Arc<Self>, id: u64) -> Option<Expected> {
+    /// Announces a call that usually takes no longer than `usual`. `None` if the connection has closed.
+    pub(crate) fn expect(self: &Arc<Self>, id: u64, usual: Option<Duration>) -> Option<Expected> {
         let (sender, reply) = oneshot::channel();
-        self.pending.lock().as_mut()?.insert(id, sender);
+        let waiting = Waiting { reply: sender, since: Instant::now(), usual };
+        self.pending.lock().as_mut()?.calls.insert(id, waiting);
         Some(Expected { engine: Arc::clone(self), id, reply: Some(reply) })
     }
 
     /// Hands an answer to whoever waits for it. False if nobody does, which is normal after a cancellation.
     pub(crate) fn deliver(&self, frame: Frame) -> bool {
-        let waiter = self.pending.lock().as_mut().and_then(|pending| pending.remove(&frame.id));
-        waiter.is_some_and(|waiter| waiter.send(frame).is_ok())
+        let waiter = self.pending.lock().as_mut().and_then(|pending| {
+            pending.answered = Some(Instant::now());
+            pending.calls.remove(&frame.id)
+        });
+        waiter.is_some_and(|waiter| waiter.reply.send(frame).is_ok())
     }
 
     /// Ends the connection: every waiter sees it, and no call can be announced any more.
@@ -80,12 +105,22 @@ impl Engine {
 
     /// Whether a call that was announced before this one still waits for its answer.
     pub(crate) fn has_before(&self, id: u64) -> bool {
-        self.pending.lock().as_ref().is_some_and(|pending| pending.keys().any(|&other| other < id))
+        self.pending.lock().as_ref().is_some_and(|pending| pending.calls.keys().any(|&other| other < id))
+    }
+
+    /// Whether the call that the page works on has taken longer than `floor`, and many times longer than it ever did.
+    /// Never, where it is not known how long that is.
+    pub(crate) fn is_overdue(&self, floor: Duration) -> bool {
+        let pending = self.pending.lock();
+        let Some(pending) = pending.as_ref() else { return false };
+        let Some((_, first)) = pending.calls.iter().min_by_key(|(id, _)| **id) else { return false };
+        let began = pending.answered.map_or(first.since, |answered| answered.max(first.since));
+        first.usual.is_some_and(|usual| began.elapsed() > floor.max(usual.saturating_mul(OVERDUE)))
     }
 
     /// Calls that wait for an answer.
     pub(crate) fn waiting(&self) -> usize {
-        self.pending.lock().as_ref().map_or(0, HashMap::len)
+        self.pending.lock().as_ref().map_or(0, |pending| pending.calls.len())
     }
 }
 
@@ -112,7 +147,8 @@ impl Expected {
 impl Drop for Expected {
     fn drop(&mut self) {
         if self.reply.is_some() {
-            let waited = self.engine.pending.lock().as_mut().and_then(|pending| pending.remove(&self.id));
+            let waited =
+                self.engine.pending.lock().as_mut().and_then(|pending| pending.calls.remove(&self.id));
             if waited.is_some() {
                 self.engine.cancel(self.id);
             }
