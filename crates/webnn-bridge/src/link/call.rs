@@ -20,6 +20,8 @@ pub(super) struct CallTerms<'a> {
     pub(super) answer: u16,
     /// What is being waited for, in a timeout's words.
     pub(super) phase: &'static str,
+    /// How long it usually takes at most, where that is known.
+    pub(super) usual: Option<Duration>,
     pub(super) deadline: Instant,
     pub(super) cancel: &'a CancellationToken,
 }
@@ -45,7 +47,9 @@ impl PageState {
         terms: CallTerms<'_>,
     ) -> Result<Frame, LinkError> {
         let started = Instant::now();
-        let Some(mut expected) = engine.expect(id, frame.clone()) else { return Err(self.gone(engine)) };
+        let Some(mut expected) = engine.expect(id, frame.clone(), terms.usual) else {
+            return Err(self.gone(engine).await);
+        };
         let give_up = async {
             tokio::select! {
                 () = terms.cancel.cancelled() => GivenUp::Cancelled,
@@ -63,7 +67,10 @@ impl PageState {
             None => tokio::select! {
                 biased;
                 reply = expected.reply() => {
-                    return reply.map_or_else(|| Err(self.gone(engine)), |frame| read_answer(frame, terms.answer));
+                    return match reply {
+                        Some(frame) => read_answer(frame, terms.answer),
+                        None => Err(self.gone(engine).await),
+                    };
                 }
                 given_up = &mut give_up => given_up,
             },
@@ -98,9 +105,9 @@ impl PageState {
     }
 
     /// Why a call over a closed engine failed: the page is gone, or only this engine was ended and the session with it.
-    fn gone(&self, engine: &Engine) -> LinkError {
-        match self.end_cause() {
-            Some(cause) => LinkError::Vanished { detail: cause.to_string() },
+    async fn gone(&self, engine: &Engine) -> LinkError {
+        match self.vanished().await {
+            Some(vanished) => vanished,
             None => LinkError::Reported {
                 kind: FailureKind::NoSuchSession,
                 message: format!("the page's {} engine was ended and started anew", engine.backend()),

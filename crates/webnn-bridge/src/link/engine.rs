@@ -6,11 +6,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tensor::frame::Frame;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use vocab::Backend;
 
@@ -28,7 +30,13 @@ pub(crate) type Outbound = mpsc::Receiver<Bytes>;
 struct Waiting {
     answer: oneshot::Sender<Frame>,
     frame: Bytes,
+    since: Instant,
+    /// How long it may take by all that is known; `None` where nothing is.
+    usual: Option<Duration>,
 }
+
+/// A call that takes so many times longer than ever is not merely slow.
+const OVERDUE: u32 = 20;
 
 #[derive(Debug)]
 struct State {
@@ -36,6 +44,8 @@ struct State {
     outbound: Option<mpsc::Sender<Bytes>>,
     /// In the order in which they were asked.
     pending: BTreeMap<u64, Waiting>,
+    /// When the page answered last, or came back. It works one call off after the other, so the next one began then.
+    answered: Option<Instant>,
 }
 
 /// The host's side of an engine.
@@ -61,7 +71,7 @@ pub(crate) struct Connection {
 impl Engine {
     /// An engine without a connection.
     pub(crate) fn new(backend: Backend, name: String) -> Arc<Self> {
-        let state = State { outbound: None, pending: BTreeMap::new() };
+        let state = State { outbound: None, pending: BTreeMap::new(), answered: None };
         Arc::new(Self {
             backend,
             name,
@@ -91,6 +101,7 @@ impl Engine {
             // There is room for all of them.
             let _ = sender.try_send(waiting.frame.clone());
         }
+        state.answered = Some(Instant::now());
         // The earlier connection's queue ends with its sender.
         state.outbound = Some(sender);
         let mut number = 0;
@@ -118,10 +129,16 @@ impl Engine {
         let _ = connections.wait_for(|count| *count > number).await;
     }
 
-    /// Announces a call. `None` once the engine is over.
-    pub(crate) fn expect(self: &Arc<Self>, id: u64, frame: Bytes) -> Option<Expected> {
+    /// Announces a call that usually takes no longer than `usual`. `None` once the engine is over.
+    pub(crate) fn expect(
+        self: &Arc<Self>,
+        id: u64,
+        frame: Bytes,
+        usual: Option<Duration>,
+    ) -> Option<Expected> {
         let (answer, reply) = oneshot::channel();
-        self.state.lock().as_mut()?.pending.insert(id, Waiting { answer, frame });
+        let waiting = Waiting { answer, frame, since: Instant::now(), usual };
+        self.state.lock().as_mut()?.pending.insert(id, waiting);
         Some(Expected { engine: Arc::clone(self), id, reply: Some(reply) })
     }
 
@@ -136,7 +153,10 @@ impl Engine {
     /// Hands an answer to whoever waits for it. False if nobody does, which is normal after a cancellation, and when an
     /// answer comes twice over two connections.
     pub(crate) fn deliver(&self, frame: Frame) -> bool {
-        let waiting = self.state.lock().as_mut().and_then(|state| state.pending.remove(&frame.id));
+        let waiting = self.state.lock().as_mut().and_then(|state| {
+            state.answered = Some(Instant::now());
+            state.pending.remove(&frame.id)
+        });
         waiting.is_some_and(|waiting| waiting.answer.send(frame).is_ok())
     }
 
@@ -164,6 +184,16 @@ impl Engine {
     /// Whether a call that was announced before this one still waits for its answer.
     pub(crate) fn has_before(&self, id: u64) -> bool {
         self.state.lock().as_ref().is_some_and(|state| state.pending.range(..id).next().is_some())
+    }
+
+    /// Whether the call that the page works on has taken longer than `floor`, and many times longer than it ever did.
+    /// Never, where it is not known how long that is, or as long as there is no connection to answer over.
+    pub(crate) fn is_overdue(&self, floor: Duration) -> bool {
+        let state = self.state.lock();
+        let Some(state) = state.as_ref().filter(|state| state.outbound.is_some()) else { return false };
+        let Some((_, first)) = state.pending.first_key_value() else { return false };
+        let began = state.answered.map_or(first.since, |answered| answered.max(first.since));
+        first.usual.is_some_and(|usual| began.elapsed() > floor.max(usual.saturating_mul(OVERDUE)))
     }
 
     /// Calls that wait for an answer.
@@ -224,7 +254,8 @@ mod tests {
     async fn what_was_not_answered_goes_out_again_in_order() {
         let engine = Engine::new(Backend::Wasm, "a".to_owned());
         let mut first = engine.connect().expect("it is open");
-        let mut calls: Vec<_> = (1..=4).map(|id| engine.expect(id, frame(id)).expect("it is open")).collect();
+        let mut calls: Vec<_> =
+            (1..=4).map(|id| engine.expect(id, frame(id), None).expect("it is open")).collect();
         for id in 1..=4 {
             engine.send(frame(id)).await;
         }
@@ -232,7 +263,7 @@ mod tests {
         assert!(engine.deliver(answer(2)));
         assert!(engine.disconnect(first.number));
         // Asked while there is no connection.
-        let mut fifth = engine.expect(5, frame(5)).expect("it is open");
+        let mut fifth = engine.expect(5, frame(5), None).expect("it is open");
         engine.send(frame(5)).await;
         drop(calls.remove(0));
         let mut second = engine.connect().expect("it is open");
@@ -242,6 +273,6 @@ mod tests {
         assert!(!engine.disconnect(first.number), "an old connection's end is no news");
         engine.close();
         assert!(calls[1].reply().await.is_none());
-        assert!(engine.connect().is_none() && engine.expect(6, frame(6)).is_none());
+        assert!(engine.connect().is_none() && engine.expect(6, frame(6), None).is_none());
     }
 }

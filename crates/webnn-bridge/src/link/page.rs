@@ -36,6 +36,38 @@ pub(crate) struct PageParts {
     pub(crate) slots: u32,
 }
 
+/// A session on a page.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Loaded {
+    pub(super) backend: Backend,
+    /// The run that took longest: how long, and how many bytes went in.
+    longest: Option<(Duration, u64)>,
+}
+
+impl Loaded {
+    pub(super) fn new(backend: Backend) -> Self {
+        Self { backend, longest: None }
+    }
+
+    /// A run of so many bytes took so long.
+    pub(super) fn took(&mut self, took: Duration, bytes: u64) {
+        if self.longest.is_none_or(|(longest, _)| took > longest) {
+            self.longest = Some((took, bytes));
+        }
+    }
+
+    /// How long a run of so many bytes may take, by the longest one: no operator that is in use grows faster than with
+    /// the square of its input. `None` where none has ended yet.
+    pub(super) fn usual(&self, bytes: u64) -> Option<Duration> {
+        let (longest, of) = self.longest?;
+        let growth = (bytes as f64 / of.max(1) as f64).max(1.0);
+        Some(Duration::try_from_secs_f64(longest.as_secs_f64() * growth * growth).unwrap_or(Duration::MAX))
+    }
+}
+
+/// How much later than an engine's connection that of its page may be seen to break, where both broke together.
+const TOGETHER: Duration = Duration::from_millis(300);
+
 /// One page, from its hello to its end.
 pub(crate) struct PageState {
     parts: PageParts,
@@ -43,7 +75,7 @@ pub(crate) struct PageState {
     engines: Mutex<HashMap<Backend, Arc<Engine>>>,
     /// Counts changes of `engines`, so that a call can wait for an engine that is being started anew.
     engines_changed: watch::Sender<u64>,
-    pub(super) sessions: DashMap<SessionId, Backend>,
+    pub(super) sessions: DashMap<SessionId, Loaded>,
     next_call: AtomicU64,
     pings: Pings,
     memory: Ledger,
@@ -184,7 +216,7 @@ impl PageState {
         if engines.get(&engine.backend()).is_some_and(|current| Arc::ptr_eq(current, engine)) {
             engines.remove(&engine.backend());
             drop(engines);
-            self.sessions.retain(|_, backend| *backend != engine.backend());
+            self.sessions.retain(|_, loaded| loaded.backend != engine.backend());
         }
     }
 
@@ -255,6 +287,13 @@ impl PageState {
 
     pub(crate) async fn ended(&self) -> PageEnd {
         self.end.ended().await
+    }
+
+    /// The error of a page that is gone, if it is or is about to be: of connections that break together either may be
+    /// noticed first, and a page that is gone must not look like one that has only lost a session.
+    pub(super) async fn vanished(&self) -> Option<LinkError> {
+        let end = tokio::time::timeout(TOGETHER, self.end.ended()).await.ok()?;
+        Some(LinkError::Vanished { detail: end.to_string() })
     }
 }
 
@@ -372,6 +411,13 @@ impl Page {
     #[must_use]
     pub fn memory(&self) -> PageMemory {
         self.state.memory().read(self.state.limits().wasm_heap_bytes)
+    }
+
+    /// Whether an engine works on a run for longer than `floor` and twenty times longer than its session ever took, larger
+    /// inputs allowed for. Loads, and the first run of a session, may take as long as they like.
+    #[must_use]
+    pub fn is_overdue(&self, floor: Duration) -> bool {
+        self.state.engines.lock().values().any(|engine| engine.is_overdue(floor))
     }
 
     /// Calls that wait for the page's answer, over all its engines.

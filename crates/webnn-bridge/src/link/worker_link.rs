@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use vocab::{Backend, DeviceKind, FailureKind, SessionId};
 
 use super::call::{CallTerms, protocol_error};
-use super::page::Page;
+use super::page::{Loaded, Page};
 use crate::protocol::{FileMeta, LoadMeta, LoadedMeta, ResultMeta, RunMeta, UnloadMeta, kind};
 
 /// How long a page may take to drop a session.
@@ -51,10 +51,16 @@ impl WorkerLink for Page {
         };
         let id = self.state.next_call();
         let frame = self.encode(kind::LOAD, id, &meta, &[])?;
-        let terms = CallTerms { answer: kind::LOADED, phase: "loading the model", deadline, cancel: &cancel };
+        let terms = CallTerms {
+            answer: kind::LOADED,
+            phase: "loading the model",
+            usual: None,
+            deadline,
+            cancel: &cancel,
+        };
         let answer = self.state.call(&engine, id, frame, terms).await?;
         let loaded: LoadedMeta = read_meta(&answer)?;
-        self.state.sessions.insert(session, backend);
+        self.state.sessions.insert(session, Loaded::new(backend));
         let LoadedMeta { load_ms, fetch_ms, create_ms, source, placement, heap_bytes, heap_growth_bytes } =
             loaded;
         // Earlier here than over the control connection, and whoever loads next counts on it.
@@ -86,8 +92,15 @@ impl WorkerLink for Page {
         )?;
         // The caller's tensors are in the frame now; holding them longer would only hold memory.
         drop(inputs);
-        let terms = CallTerms { answer: kind::RESULT, phase: "running the model", deadline, cancel: &cancel };
+        let bytes = frame.len() as u64;
+        let usual = self.state.sessions.get(&session).and_then(|loaded| loaded.usual(bytes));
+        let terms =
+            CallTerms { answer: kind::RESULT, phase: "running the model", usual, deadline, cancel: &cancel };
+        let began = Instant::now();
         let answer = self.state.call(&engine, id, frame, terms).await?;
+        if let Some(mut loaded) = self.state.sessions.get_mut(&session) {
+            loaded.took(began.elapsed(), bytes);
+        }
         let ResultMeta { in_page_ms } = read_meta(&answer)?;
         Ok(RunReply { outputs: answer.tensors, in_page_ms })
     }
@@ -98,8 +111,13 @@ impl WorkerLink for Page {
         let id = self.state.next_call();
         let frame = self.encode(kind::UNLOAD, id, &UnloadMeta { session }, &[])?;
         let cancel = CancellationToken::new();
-        let terms =
-            CallTerms { answer: kind::UNLOADED, phase: "unloading a model", deadline, cancel: &cancel };
+        let terms = CallTerms {
+            answer: kind::UNLOADED,
+            phase: "unloading a model",
+            usual: None,
+            deadline,
+            cancel: &cancel,
+        };
         self.state.call(&engine, id, frame, terms).await?;
         self.state.sessions.remove(&session);
         Ok(())
@@ -122,7 +140,13 @@ impl Page {
         let id = self.state.next_call();
         let frame = self.encode(kind::ECHO, id, &serde_json::json!({}), tensors)?;
         let cancel = CancellationToken::new();
-        let terms = CallTerms { answer: kind::ECHOED, phase: "echoing tensors", deadline, cancel: &cancel };
+        let terms = CallTerms {
+            answer: kind::ECHOED,
+            phase: "echoing tensors",
+            usual: None,
+            deadline,
+            cancel: &cancel,
+        };
         Ok(self.state.call(&engine, id, frame, terms).await?.tensors)
     }
 
@@ -153,11 +177,11 @@ impl Page {
         deadline: Instant,
     ) -> Result<Arc<super::engine::Engine>, LinkError> {
         // The entry is copied out at once: no lock of the map is held while we wait.
-        let backend = self.state.sessions.get(&session).map(|entry| *entry.value());
+        let backend = self.state.sessions.get(&session).map(|loaded| loaded.backend);
         match backend {
             Some(backend) => self.state.engine(backend, deadline).await,
-            None => Err(match self.state.end_cause() {
-                Some(cause) => LinkError::Vanished { detail: cause.to_string() },
+            None => Err(match self.state.vanished().await {
+                Some(vanished) => vanished,
                 None => LinkError::Reported {
                     kind: FailureKind::NoSuchSession,
                     message: format!("{} does not hold session {session}", self.label()),

@@ -26,6 +26,9 @@ pub struct RecoveryOptions {
     pub absence: Duration,
     /// How long a driver may take to answer the question whether it still has its browser. Default 2 s.
     pub answer: Duration,
+    /// How long a run may take at least before the thread that computes it can count as hung: it does when the run also
+    /// takes twenty times longer than its session ever took, larger inputs allowed for. Default 5 s.
+    pub overdue: Duration,
     /// The recovery layer's own settings. Defaults: those of [`RecoverySettings`], but a page that is silent for 5 s is
     /// asked by a ping of its own, and counts as hung if it leaves that unanswered too; a reconnection may take 20 s,
     /// because a page that starts again probes its backends again; and as the machine's memory is not ours alone, its
@@ -45,9 +48,24 @@ impl RecoveryOptions {
     /// # Errors
     /// The first setting that cannot work.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        let Self { enabled: _, switch: _, heartbeat, absence, answer, settings, memory, recycle, reconcile } =
-            self;
-        durations(&[("heartbeat", *heartbeat), ("absence", *absence), ("answer", *answer)])?;
+        let Self {
+            enabled: _,
+            switch: _,
+            heartbeat,
+            absence,
+            answer,
+            overdue,
+            settings,
+            memory,
+            recycle,
+            reconcile,
+        } = self;
+        durations(&[
+            ("heartbeat", *heartbeat),
+            ("absence", *absence),
+            ("answer", *answer),
+            ("overdue", *overdue),
+        ])?;
         settings.validate()?;
         memory.validate()?;
         recycle.validate()?;
@@ -76,6 +94,7 @@ impl Default for RecoveryOptions {
             heartbeat: Duration::from_secs(1),
             absence: Duration::from_millis(2_500),
             answer: Duration::from_secs(2),
+            overdue: Duration::from_secs(5),
             settings,
             memory: MemoryOptions::default(),
             recycle: RecycleOptions::default(),

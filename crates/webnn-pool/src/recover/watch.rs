@@ -67,8 +67,18 @@ impl Patient {
         let mut beats = tokio::time::interval(beat);
         beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut away = Away::new(beat);
+        let mut overdue = false;
         loop {
             beats.tick().await;
+            // Twice in a row: after a pause of ours its answer may only not have been read yet.
+            let was = std::mem::replace(&mut overdue, self.page().is_overdue(self.shared.options.overdue));
+            if was && overdue {
+                tracing::warn!(
+                    page = self.page().label(),
+                    "a run takes many times longer than any before it"
+                );
+                return Fault::WorkerHung;
+            }
             let mut signs = self.glance();
             signs.observer_away = away.at(Instant::now(), signs.control_silence.unwrap_or_default());
             if let Some(fault) = diagnose(&signs, &self.shared.options.settings.diagnosis) {

@@ -23,7 +23,8 @@ pub enum ChaosFault {
     KillDriver,
     /// `kill -9` of the process that has the graphics device.
     KillGpu,
-    /// The page's process crashes by itself: `chrome://crash` where there is that, a segmentation fault elsewhere.
+    /// The page's process crashes: `chrome://crash` where there is that, elsewhere the signal of a failed assertion, which
+    /// no engine handles itself.
     Crash,
     /// `SIGSTOP` of the browser, all that it started, and its driver; nobody continues them.
     Stop,
@@ -162,7 +163,7 @@ impl ChaosFault {
             Self::KillGpu => ("-9", of(&|command| command.contains("--type=gpu-process"))),
             Self::Stop => ("-STOP", of(&|_| true)),
             Self::Crash if is_chromium(browser) => return crash(&processes).await,
-            Self::Crash => ("-SEGV", renderers()),
+            Self::Crash => ("-ABRT", renderers()),
             Self::CutSocket => {
                 let at = Instant::now();
                 return Ok(Hit { count: proxy.cut(label), at });

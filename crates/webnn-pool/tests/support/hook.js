@@ -11,11 +11,14 @@
       for (;;);
     },
     oom: () => {
-      // Bounded, so that the machine survives where nothing bounds the process.
-      try {
-        for (let i = 0; i < 64; i += 1) held.push(new Uint8Array(64 * 1024 * 1024).fill(1));
-      } catch {
-        // That is what was wanted: what is held stays held.
+      // Down to small pieces, so that nothing is left for anybody else. Bounded, so that the machine survives where nothing
+      // bounds the process.
+      for (const kib of [65536, 1024, 64, 4]) {
+        try {
+          for (let i = 0; i < 2048 && i * kib < 4 * 1024 * 1024; i += 1) held.push(new Uint8Array(kib * 1024).fill(1));
+        } catch {
+          // That is what was wanted: what is held stays held.
+        }
       }
     },
     lie: () => {
