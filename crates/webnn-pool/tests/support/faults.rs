@@ -53,6 +53,8 @@ pub enum ChaosFault {
 pub enum Heals {
     /// Another worker of the same engine answers.
     NewWorker,
+    /// The page comes back with all that it had, so the same worker answers.
+    Resumed,
     /// The engine answers again, by whichever worker: the page may have put itself right.
     Anyhow,
     /// The same worker answers, and nothing was done.
@@ -124,15 +126,17 @@ impl ChaosFault {
         }
     }
 
-    /// Whether it is inflicted where nobody asked for it by name. Nobody finds wrong numbers yet, and the long pause takes
-    /// its time.
+    /// Whether it is inflicted where nobody asked for it by name. The long pause takes its time.
     pub fn usual(self) -> bool {
-        !matches!(self, Self::Lie | Self::LongPause)
+        self != Self::LongPause
     }
 
     pub fn heals(self) -> Heals {
         match self {
-            Self::LoopEngine | Self::OutOfMemory | Self::LoseDevice | Self::KillGpu => Heals::Anyhow,
+            Self::LoopEngine | Self::OutOfMemory | Self::LoseDevice | Self::KillGpu | Self::LongPause => {
+                Heals::Anyhow
+            }
+            Self::CutSocket => Heals::Resumed,
             Self::Pause => Heals::Untouched,
             _ => Heals::NewWorker,
         }

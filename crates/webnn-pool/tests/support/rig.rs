@@ -11,7 +11,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use vocab::{Backend, BrowserName, WorkerId};
-use webnn_pool::{AcceleratedModel, Accelerator, BridgeConfig, LaunchSpec, RunOptions};
+use webnn_pool::{AcceleratedModel, Accelerator, BridgeConfig, LaunchSpec, PoolConfig, RunOptions};
 
 use super::ends::Ends;
 use super::known::Known;
@@ -84,7 +84,11 @@ impl Rig {
         let listen = bridge.listen;
         let proxy = Proxy::start(bridge.listen).await;
         bridge.public_origin = Some(format!("http://{}", proxy.address));
-        let mut builder = Accelerator::builder().bridge(bridge);
+        let mut pool = PoolConfig::default();
+        // So that wrong numbers are found out while somebody waits for that.
+        pool.checks.interval = Duration::from_millis(500);
+        pool.checks.share = 0.1;
+        let mut builder = Accelerator::builder().bridge(bridge).pool(pool);
         for spec in specs {
             builder = builder.launch(spec);
         }

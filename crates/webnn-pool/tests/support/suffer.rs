@@ -118,13 +118,27 @@ impl Rig {
         let mut told = Told::default();
         let result = match fault.heals() {
             Heals::NewWorker if fault == ChaosFault::Lie => {
-                let found = tokio::time::timeout(FOUND_OUT, self.recovered(&mut told, browser, before, from));
-                let found = found.await.unwrap_or_else(|_| Err("nobody found it out".to_owned()));
-                self.ends.lock().lying = false;
-                if found.is_err() {
+                if !self.is_out(before).await {
+                    self.ends.lock().lying = false;
                     self.proxy.hooks.command(&label, Role::Engine, "honest").await?;
+                    return Err("nobody found it out".to_owned());
                 }
-                found
+                // From now on a wrong answer is a failure of the run.
+                self.ends.lock().lying = false;
+                let good = self.first_good(browser, Some(before), hit.at);
+                let (good, ended) = tokio::join!(good, self.recovered(&mut told, browser, before, from));
+                went.answer = good;
+                ended.and_then(|()| good.map(drop).ok_or_else(|| "no right answer".to_owned()))
+            }
+            Heals::Resumed => {
+                let good = self.first_good(browser, None, hit.at);
+                let (good, ended) = tokio::join!(good, self.recovered(&mut told, browser, before, from));
+                went.answer = good;
+                match (ended, self.worker(browser)) {
+                    (Err(why), _) => Err(format!("{why} (first answer: {good:?})")),
+                    (Ok(()), Some(worker)) if worker == before => Ok(()),
+                    (Ok(()), other) => Err(format!("{other:?} is there, not {before:?}")),
+                }
             }
             Heals::NewWorker => {
                 let good = self.first_good(browser, Some(before), hit.at);
@@ -174,6 +188,20 @@ impl Rig {
         self.whole(browser, fault).await
     }
 
+    /// Waits until a worker is out of the pool, and what it had answered by then has been looked at.
+    async fn is_out(&self, worker: WorkerId) -> bool {
+        let mut looks = tokio::time::interval(Duration::from_millis(20));
+        let started = Instant::now();
+        while started.elapsed() < FOUND_OUT {
+            looks.tick().await;
+            if self.accelerator.stats().core.workers.iter().all(|known| known.worker != worker) {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                return true;
+            }
+        }
+        false
+    }
+
     /// The large model is there, and nobody has to load it.
     async fn whole(&self, browser: BrowserName, fault: ChaosFault) -> Result<(), String> {
         let mut options = RunOptions::default();
@@ -182,7 +210,7 @@ impl Rig {
         let done = model.run_with(Arc::clone(&self.held.inputs), options).await;
         let done = done.map_err(|error| format!("the large model: {error:?}"))?;
         self.held.right(&done.outputs)?;
-        if done.report.load_ms.is_some() && fault.heals() == Heals::NewWorker {
+        if done.report.load_ms.is_some() && fault.heals() != Heals::Anyhow {
             return Err(format!("the large model was not loaded again: {:?}", done.report));
         }
         Ok(())
