@@ -60,6 +60,8 @@ enum Event {
     Begin(Place, u64),
     Done(Place, u64),
     TimeUp(Place, u64),
+    /// Somebody adds a browser in the place of one that was given up.
+    Add(Place),
     /// Every worker is asked for something.
     Nudge,
 }
@@ -296,6 +298,7 @@ impl World {
             Event::Done(place, turn) if self.is_turn(place, turn) => self.deed_done(place),
             Event::TimeUp(place, turn) if self.is_turn(place, turn) => self.time_is_up(place),
             Event::Decide(..) | Event::Begin(..) | Event::Done(..) | Event::TimeUp(..) => {}
+            Event::Add(place) => self.add(place),
             Event::Nudge => self.nudge(),
         }
     }
@@ -324,7 +327,9 @@ impl World {
         self.calm = true;
         self.patients.iter_mut().for_each(|patient| patient.served = 0);
         self.machines.iter_mut().for_each(|machine| machine.flaky = None);
-        self.events.retain(|_, event| !matches!(event, Event::Arrive | Event::Break | Event::Pause));
+        let over =
+            |event: &Event| matches!(event, Event::Arrive | Event::Break | Event::Pause | Event::Add(_));
+        self.events.retain(|_, event| !over(event));
         self.later(0.0, Event::Nudge);
     }
 
