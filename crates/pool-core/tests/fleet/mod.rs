@@ -311,7 +311,8 @@ impl World {
             let pause = self.between(1.0, 40.0);
             self.say(|| format!("we stand still for {pause:.1} s"));
             // What was due before is still to be done, and is late through no fault of its own.
-            if self.core.next_wake().is_none_or(|due| due > self.now) {
+            let next = self.events.first_key_value().map(|((at, _), _)| *at);
+            if next.into_iter().chain(self.core.next_wake()).all(|due| due > self.now) {
                 self.before = self.now;
             }
             let pause = Duration::from_secs_f64(pause);
