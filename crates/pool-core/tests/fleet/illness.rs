@@ -129,6 +129,10 @@ impl World {
                 self.depart(place, LeaveCause::Crashed);
                 self.machines[place].kill();
                 self.patients[place].condition = Condition::Lost;
+                if !self.calm {
+                    let wait = self.between(10.0, 100.0);
+                    self.later(wait, Event::Add(place));
+                }
             }
             other => self.must(false, || format!("an unknown step: {other:?}")),
         }

@@ -60,6 +60,8 @@ enum Event {
     Begin(Place, u64),
     Done(Place, u64),
     TimeUp(Place, u64),
+    /// Somebody adds a browser in the place of one that was given up.
+    Add(Place),
     /// Every worker is asked for something.
     Nudge,
 }
@@ -296,6 +298,7 @@ impl World {
             Event::Done(place, turn) if self.is_turn(place, turn) => self.deed_done(place),
             Event::TimeUp(place, turn) if self.is_turn(place, turn) => self.time_is_up(place),
             Event::Decide(..) | Event::Begin(..) | Event::Done(..) | Event::TimeUp(..) => {}
+            Event::Add(place) => self.add(place),
             Event::Nudge => self.nudge(),
         }
     }
@@ -308,7 +311,8 @@ impl World {
             let pause = self.between(1.0, 40.0);
             self.say(|| format!("we stand still for {pause:.1} s"));
             // What was due before is still to be done, and is late through no fault of its own.
-            if self.core.next_wake().is_none_or(|due| due > self.now) {
+            let next = self.events.first_key_value().map(|((at, _), _)| *at);
+            if next.into_iter().chain(self.core.next_wake()).all(|due| due > self.now) {
                 self.before = self.now;
             }
             let pause = Duration::from_secs_f64(pause);
@@ -324,7 +328,9 @@ impl World {
         self.calm = true;
         self.patients.iter_mut().for_each(|patient| patient.served = 0);
         self.machines.iter_mut().for_each(|machine| machine.flaky = None);
-        self.events.retain(|_, event| !matches!(event, Event::Arrive | Event::Break | Event::Pause));
+        let over =
+            |event: &Event| matches!(event, Event::Arrive | Event::Break | Event::Pause | Event::Add(_));
+        self.events.retain(|_, event| !over(event));
         self.later(0.0, Event::Nudge);
     }
 

@@ -117,6 +117,19 @@ impl World {
         self.later(wait, Event::Beat(place));
     }
 
+    /// Another browser takes the place of one that was given up.
+    pub(super) fn add(&mut self, place: Place) {
+        self.machines[place].start(self.now);
+        self.renew(place);
+        let worker = self.join(place);
+        let patient = &mut self.patients[place];
+        patient.condition = Condition::Well;
+        (patient.member, patient.worker) = (Some(worker), worker);
+        patient.lost.clear();
+        patient.owed.clear();
+        patient.excused.clear();
+    }
+
     /// The page that a browser has joins the pool.
     pub(super) fn join(&mut self, place: Place) -> WorkerId {
         let machine = &self.machines[place];
@@ -280,7 +293,7 @@ impl World {
         match patient.recycler.plan(now, spare, busy) {
             Recycling::Keep => {}
             Recycling::StartSpareFirst { .. } => {
-                patient.spare.get_or_insert(now + Duration::from_secs_f64(starts));
+                patient.spare.get_or_insert_with(|| now + Duration::from_secs_f64(starts));
             }
             Recycling::Drain { .. } => {
                 let since = *patient.draining.get_or_insert(now);
