@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use pool_core::core::{Action, LeaseId, RunEnd};
 use pool_core::{Held, LinkError, LoadReport};
-use recovery::{Admission, CallOutcome, CallPermit};
 use telemetry::LeaveCause;
 use vocab::{Backend, DeviceKind, FailureKind, ModelHash, RequestId, SessionId, WorkerId};
 
@@ -43,10 +42,6 @@ pub(super) struct Run {
     pub(super) request: RequestId,
     pub(super) began: Instant,
     pub(super) cancelled: bool,
-    /// Its browser is shut out, so the call is not made.
-    pub(super) refused: bool,
-    /// What its breaker gave for it.
-    pub(super) permit: Option<CallPermit>,
     /// Its worker is not in the pool any more. Only a driver with a bug keeps it.
     pub(super) forgotten: Option<(Place, u32)>,
 }
@@ -111,10 +106,24 @@ impl World {
                         let answer = self.answer.take_if(|(of, ..)| *of == request);
                         self.deliver(request, *result, answer.map(|(_, wrong, page)| (wrong, page)));
                     }
+                    Action::Check { worker, others, model, .. } => self.checked(worker, &others, model.hash),
                     Action::Observe(_) | Action::Emit(_) => {}
                     other => self.must(false, || format!("an unknown action: {other:?}")),
                 }
             }
+        }
+    }
+
+    /// A worker is checked. Its canary tells whether it lies.
+    fn checked(&mut self, worker: WorkerId, others: &[(WorkerId, SessionId)], model: ModelHash) {
+        let named: Vec<WorkerId> = others.iter().map(|(other, _)| *other).chain([worker]).collect();
+        let strange = named.iter().find(|worker| !self.links.contains_key(worker)).copied();
+        self.must(strange.is_none(), || format!("a check names {strange:?}, which is not in the pool"));
+        self.core.check_done(&named);
+        let Some(place) = self.links.get(&worker).map(|link| link.place) else { return };
+        if self.machines[place].lies && self.bug != Some(Bug::LiarServes) {
+            let wrong = telemetry::CheckOutcome::WrongByCanary;
+            self.core.checked(self.now, worker, model, wrong, None);
         }
     }
 
@@ -153,38 +162,10 @@ impl World {
         let (running, slots, place) = (link.running.len(), link.slots, link.place);
         self.must(ready, || format!("{session} runs and is not loaded"));
         self.must(running <= slots, || format!("{worker} has {running} runs on {slots} slots"));
-        let refused = self.is_ejected(place);
-        let permit = match refused {
-            true => None,
-            false => match self.shared.breakers.ask(now, &place).0 {
-                Admission::Allowed(permit) => Some(permit),
-                _ => None,
-            },
-        };
-        let run =
-            Run { worker, session, request, began: now, cancelled: false, refused, permit, forgotten: None };
+        let run = Run { worker, session, request, began: now, cancelled: false, forgotten: None };
         self.runs.insert(lease, run);
-        self.tally.shut_out += u64::from(refused);
-        let takes = if refused {
-            0.0
-        } else {
-            self.between(0.02, 0.8) * if self.machines[place].slow { 10.0 } else { 1.0 }
-        };
+        let takes = self.between(0.02, 0.8) * if self.machines[place].slow { 10.0 } else { 1.0 };
         self.later(takes, Event::RunEnd(lease));
-    }
-
-    /// Whether a browser's breaker shuts it out, among those that are in the pool.
-    fn is_ejected(&self, place: Place) -> bool {
-        let candidates = self.in_pool();
-        self.shared.breakers.verdicts(self.now, &candidates).ejected.contains(&place)
-    }
-
-    /// The browsers that have a worker in the pool.
-    pub(super) fn in_pool(&self) -> Vec<Place> {
-        let mut places: Vec<Place> = self.links.values().map(|link| link.place).collect();
-        places.sort_unstable();
-        places.dedup();
-        places
     }
 
     /// Whether the page of a worker answers calls.
@@ -211,10 +192,6 @@ impl World {
                 self.deliver_late(request);
             }
             return;
-        }
-        if run.refused {
-            // Whoever is not shut out may take it.
-            return self.end_run(lease, Err(failed(FailureKind::BackendUnavailable)));
         }
         match self.answers(worker) {
             Answers::Yes => {}
@@ -265,26 +242,12 @@ impl World {
         self.between(0.0, 1.0)
     }
 
-    /// A run has ended: its breaker is told, and the core.
+    /// A run has ended.
     fn end_run(&mut self, lease: LeaseId, result: Result<RunEnd, LinkError>) {
         let Some(run) = self.runs.remove(&lease) else { return };
         let Some(link) = self.links.get_mut(&run.worker) else { return };
         link.running.remove(&lease);
         let (place, page) = (link.place, link.page);
-        let took = self.now.saturating_duration_since(run.began);
-        let outcome = match &result {
-            Ok(_) => CallOutcome::Worked { took },
-            Err(LinkError::Cancelled) => CallOutcome::Abandoned,
-            Err(LinkError::Reported { kind, .. }) if kind.is_callers_fault() => CallOutcome::CallersFault,
-            Err(_) => CallOutcome::Failed { took },
-        };
-        let leaks = self.bug == Some(Bug::HalfOpenLeak) && outcome == CallOutcome::Abandoned;
-        if let Some(permit) = run.permit
-            && !leaks
-            && let Some(moved) = self.shared.breakers.record(self.now, &place, permit, outcome)
-        {
-            self.say(|| format!("b{place}: its breaker is {:?}, because {:?}", moved.to, moved.cause));
-        }
         if result.is_ok() {
             self.answer = Some((run.request, self.machines[place].lies, (place, page)));
             self.patients[place].recycler.task_done();
@@ -381,12 +344,7 @@ impl World {
         let keeps = self.bug == Some(Bug::LateAnswer);
         let lost: Vec<LeaseId> = link.running.iter().copied().collect();
         for lease in lost {
-            // Half of the calls that are dropped are said to be; of the others nobody hears again.
-            let told = self.chance(0.5);
             let Some(run) = self.runs.get_mut(&lease) else { continue };
-            if let (Some(permit), true) = (run.permit, told && self.bug != Some(Bug::HalfOpenLeak)) {
-                self.shared.breakers.record(self.now, &link.place, permit, CallOutcome::Abandoned);
-            }
             if keeps && !run.cancelled {
                 run.forgotten = Some((link.place, link.page));
             } else {

@@ -1,6 +1,6 @@
 //! What must hold at every step, and at the end.
 
-use telemetry::BreakerState;
+use telemetry::{BreakerState, Guarded};
 
 use super::patient::Condition;
 use super::{Place, World};
@@ -19,7 +19,6 @@ impl World {
         let same = self.core.worker_ids().eq(self.links.keys().copied());
         self.must(same, || "the pool and its owner differ about who is in it".to_owned());
         self.check_recoveries();
-        self.check_breakers();
         if self.tally.steps.is_multiple_of(THOROUGHLY) {
             self.check_thoroughly();
         }
@@ -50,15 +49,16 @@ impl World {
         }
     }
 
-    fn check_breakers(&mut self) {
-        let candidates = self.in_pool();
-        let ejected = self.shared.breakers.verdicts(self.now, &candidates).ejected.len();
-        self.must(ejected <= candidates.len() / 2, || {
-            format!("{ejected} of {} are shut out", candidates.len())
-        });
-    }
-
     fn check_thoroughly(&mut self) {
+        let breakers = self.core.breakers();
+        let open = breakers.iter().filter(|status| status.state != BreakerState::Closed).count();
+        self.tally.shut_out += open as u64;
+        let known = |status: &&pool_core::core::BreakerStatus| match status.guarded {
+            Guarded::Worker { worker } => !self.links.contains_key(&worker),
+            _ => false,
+        };
+        let stray = breakers.iter().find(known).map(|status| status.guarded);
+        self.must(stray.is_none(), || format!("{stray:?} has a breaker and is not in the pool"));
         let stats = self.core.stats();
         let leases: usize = stats.workers.iter().map(|worker| worker.leases).sum();
         let leased = stats.running + stats.cancelling;
@@ -92,12 +92,12 @@ impl World {
 
     /// Whether every browser that was not given up answers rightly, and no breaker is open.
     pub(super) fn is_back(&self) -> bool {
-        self.patients.iter().enumerate().all(|(place, patient)| {
-            let closed = self
-                .shared
-                .breakers
-                .get(&place)
-                .is_none_or(|breaker| breaker.state() == BreakerState::Closed);
+        let breakers = self.core.breakers();
+        self.patients.iter().all(|patient| {
+            let its = |status: &pool_core::core::BreakerStatus| {
+                patient.member.is_some_and(|worker| status.guarded == Guarded::Worker { worker })
+            };
+            let closed = breakers.iter().all(|status| !its(status) || status.state == BreakerState::Closed);
             match patient.condition {
                 Condition::Lost => true,
                 Condition::Well => patient.member.is_some() && patient.served >= 3 && closed,
@@ -111,12 +111,10 @@ impl World {
             .patients
             .iter()
             .enumerate()
-            .map(|(place, patient)| {
-                let breaker = self.shared.breakers.get(&place).map(recovery::Breaker::state);
-                format!("b{place} well {} served {} breaker {breaker:?}", patient.is_well(), patient.served)
-            })
+            .map(|(place, patient)| format!("b{place} well {} served {}", patient.is_well(), patient.served))
             .collect();
-        self.must(false, || format!("not back in time: {}", states.join(", ")));
+        let breakers = self.core.breakers();
+        self.must(false, || format!("not back in time: {}; {breakers:?}", states.join(", ")));
     }
 
     /// Nothing is left when nobody asks for anything any more.

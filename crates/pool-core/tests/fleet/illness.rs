@@ -251,8 +251,6 @@ impl World {
         let (gone, worker) = (patient.member.is_none(), patient.worker);
         if rung >= Some(Rung::Restart) {
             self.renew(place);
-        } else if rung == Some(Rung::Refresh) {
-            self.shared.breakers.reset(self.now, &place);
         }
         // Whoever begins to watch sees at once what has happened meanwhile.
         if gone {

@@ -188,6 +188,14 @@ impl World {
         config.load_timeout = Duration::from_secs(12);
         config.unload_timeout = Duration::from_secs(15);
         config.cancel_grace = Duration::from_secs(3);
+        for set in [&mut config.breakers.workers, &mut config.breakers.arms] {
+            set.breaker.consecutive_failures = 3;
+            set.breaker.open_time = Duration::from_secs(4);
+            set.breaker.open_time_cap = Duration::from_secs(15);
+            set.breaker.permit_time = Duration::from_secs(10);
+            set.breaker.seed = plan.seed;
+        }
+        config.checks.interval = Duration::from_secs(2);
         config.selection.explore = random.random_bool(0.5);
         config.selection.seed = plan.seed;
         let browsers = random.random_range(2..=5);

@@ -330,7 +330,6 @@ impl World {
         patient.recycler = Recycler::new(recycling(), now).expect("the settings work");
         (patient.spare, patient.draining) = (None, None);
         patient.away = Away::new(now);
-        self.shared.breakers.reset(now, &place);
     }
 
     /// Something is wrong: its recovery begins.

@@ -3,13 +3,12 @@
 use std::time::{Duration, Instant};
 
 use recovery::{
-    BreakerSet, BudgetConfig, DiagnosisConfig, GateConfig, Means, MemoryAction, MemoryReading, Pressure,
-    PressureConfig, RecoveryConfig, RecycleConfig, RetryBudget, RungRecord, SetConfig, StormGate, Use,
-    relief,
+    BudgetConfig, DiagnosisConfig, GateConfig, Means, MemoryAction, MemoryReading, Pressure, PressureConfig,
+    RecoveryConfig, RecycleConfig, RetryBudget, RungRecord, StormGate, Use, relief,
 };
 
 use super::patient::Condition;
-use super::{Bug, Event, Place, Plan, World};
+use super::{Event, Place, Plan, World};
 
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -24,7 +23,6 @@ pub(super) struct Shared {
     pub(super) repeated: u64,
     pub(super) paid: u64,
     pub(super) pressure: Pressure,
-    pub(super) breakers: BreakerSet<Place>,
     pub(super) tickets: u64,
     used: u64,
 }
@@ -44,15 +42,6 @@ impl Shared {
         ladder.limits.restart = Duration::from_secs(25);
         ladder.limits.switch = Duration::from_secs(25);
         ladder.seed = plan.seed;
-        let mut breakers = SetConfig::default();
-        breakers.breaker.consecutive_failures = 3;
-        breakers.breaker.open_time = Duration::from_secs(4);
-        breakers.breaker.open_time_cap = Duration::from_secs(15);
-        breakers.breaker.permit_time = Duration::from_secs(10);
-        breakers.breaker.seed = plan.seed;
-        if plan.bug == Some(Bug::HalfOpenLeak) {
-            breakers.breaker.permit_time = Duration::from_secs(300 * 24 * 3_600);
-        }
         let mut diagnosis = DiagnosisConfig::default();
         diagnosis.data_silence = Duration::from_secs(20);
         let (gate_config, budget_config) = (GateConfig::default(), BudgetConfig::default());
@@ -67,7 +56,6 @@ impl Shared {
             repeated: 0,
             paid: 0,
             pressure: Pressure::new(PressureConfig::default()).expect("the settings work"),
-            breakers: BreakerSet::new(breakers).expect("the settings work"),
             tickets: 0,
             used: 50,
         }

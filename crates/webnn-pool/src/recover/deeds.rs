@@ -21,9 +21,6 @@ impl Patient {
     /// Waits for the page to come back with all that it holds, or for another one that comes by itself.
     pub(super) async fn reconnect(&self) -> Result<(), ReviveError> {
         let browser = self.browser().ok_or(ReviveError::NoBrowser)?;
-        // A page that was silent first, and lost its connection later, is still in the pool; what it holds is known only
-        // once it is out.
-        self.depart(LeaveCause::Disconnected).await;
         let absence = self.shared.options.absence;
         let crashed = async {
             if !browser.has_crashed(absence).await {
@@ -41,6 +38,9 @@ impl Patient {
             }
             () = away(&browser, absence) => return Err(ReviveError::Absent(absence)),
         };
+        // Another page has come, so the one before it does not come back: what it held is known, and loaded again, only once
+        // its worker is out.
+        self.depart(LeaveCause::Disconnected).await;
         self.state.lock().fresh = Some(page);
         Ok(())
     }
