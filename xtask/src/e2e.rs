@@ -20,6 +20,9 @@ const FORM: (&str, &str) = ("WEBNN_POOL_E2E", "full");
 /// The variable by which faults at random are asked for, the binary that inflicts them, and the test in it.
 const CHAOS: (&str, &str, &str) = ("WEBNN_POOL_CHAOS", "e2e_recovery", "chaos");
 
+/// The same for the long trials of memory.
+const MEMORY: (&str, &str, &str) = ("WEBNN_POOL_MEMORY", "e2e_memory", "long_");
+
 /// A browser-backed test binary.
 #[derive(Debug)]
 struct Binary {
@@ -39,6 +42,9 @@ pub(crate) fn run(flags: &E2e) -> Result<()> {
     let done = if flags.chaos {
         let asked = format!("{}:{}", flags.seed, flags.minutes);
         run_with(Some(CHAOS.1), &[(CHAOS.0, asked)], &[CHAOS.2], &mut tally)
+    } else if flags.memory {
+        let asked = format!("{}:{}", flags.trials, flags.cycles);
+        run_with(Some(MEMORY.1), &[(MEMORY.0, asked)], &[MEMORY.2], &mut tally)
     } else {
         run_into(flags.only.as_deref(), flags.full, &mut tally)
     };

@@ -65,6 +65,16 @@ pub(crate) struct E2e {
     /// For how long `--chaos` goes on.
     #[arg(long, value_name = "M", default_value_t = 10.0)]
     pub(crate) minutes: f64,
+    /// Instead of the tests, drive pages to the end of their memory, and load and unload models again and again with and
+    /// without recycling; print how many pages were relieved, and how memory grew.
+    #[arg(long, conflicts_with_all = ["list", "only", "full", "chaos"])]
+    pub(crate) memory: bool,
+    /// How many pages `--memory` drives to their end.
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub(crate) trials: u64,
+    /// How often `--memory` loads and unloads a model.
+    #[arg(long, value_name = "N", default_value_t = 2_000)]
+    pub(crate) cycles: usize,
 }
 
 #[derive(Debug, Args)]
