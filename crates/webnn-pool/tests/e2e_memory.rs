@@ -184,7 +184,7 @@ async fn drive(seed: u64, steps: usize, relief: bool) -> Trial {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_page_is_relieved_before_its_heap_is_full() {
-    let trial = drive(1, 30, true).await;
+    let trial = drive(1, 24, true).await;
     println!("{trial:?}");
     assert!(trial.is_relieved(), "{trial:?}");
     assert!(trial.largest <= LIMIT, "{trial:?}");
@@ -291,8 +291,9 @@ async fn a_browser_is_replaced_while_it_works() {
             }
         });
     }
-    let twice = || rig.count("workers_replaced.tasks") >= 2 && rig.workers().len() == 1;
-    until("it was replaced twice", Duration::from_secs(120), twice).await;
+    let times = if support::full() { 4 } else { 1 };
+    let replaced = || rig.count("workers_replaced.tasks") >= times && rig.workers().len() == 1;
+    until("it was replaced", Duration::from_secs(60 * times), replaced).await;
     stop.cancel();
     load.close();
     load.wait().await;
@@ -325,7 +326,6 @@ async fn a_browser_is_replaced_while_it_works() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_machine_costs_sessions_pages_browsers_but_not_the_last() {
     let mut options = brisk();
-    options.memory.settle = Duration::from_secs(4);
     let limits = Thresholds { elevated: 1e-6, high: 1e-6, critical: 1e-6 };
     let rig = Rig::open(&[BrowserName::Chromium, BrowserName::Firefox], PoolConfig::default(), {
         options.settings.pressure.shares = limits;
