@@ -23,6 +23,8 @@ const CHAOS: (&str, &str, &str) = ("WEBNN_POOL_CHAOS", "e2e_recovery", "chaos");
 /// The variables by which only some faults, or only some browsers, are asked for.
 const CHAOS_FAULT: &str = "WEBNN_POOL_CHAOS_FAULT";
 const CHAOS_BROWSER: &str = "WEBNN_POOL_CHAOS_BROWSER";
+/// The same for the long trials of memory.
+const MEMORY: (&str, &str, &str) = ("WEBNN_POOL_MEMORY", "e2e_memory", "long_");
 
 /// A browser-backed test binary.
 #[derive(Debug)]
@@ -45,6 +47,9 @@ pub(crate) fn run(flags: &E2e) -> Result<()> {
         let lists = [(CHAOS_FAULT, &flags.fault), (CHAOS_BROWSER, &flags.browser)];
         asked.extend(lists.into_iter().filter_map(|(name, list)| Some((name, list.clone()?))));
         run_with(Some(CHAOS.1), &asked, &[CHAOS.2], &mut tally)
+    } else if flags.memory {
+        let asked = format!("{}:{}", flags.trials, flags.cycles);
+        run_with(Some(MEMORY.1), &[(MEMORY.0, asked)], &[MEMORY.2], &mut tally)
     } else {
         run_into(flags.only.as_deref(), flags.full, &mut tally)
     };

@@ -71,6 +71,16 @@ pub(crate) struct E2e {
     /// Only these browsers in `--chaos`, comma-separated.
     #[arg(long, value_name = "LIST", requires = "chaos")]
     pub(crate) browser: Option<String>,
+    /// Instead of the tests, drive pages to the end of their memory, and load and unload models again and again with and
+    /// without recycling; print how many pages were relieved, and how memory grew.
+    #[arg(long, conflicts_with_all = ["list", "only", "full", "chaos"])]
+    pub(crate) memory: bool,
+    /// How many pages `--memory` drives to their end.
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub(crate) trials: u64,
+    /// How often `--memory` loads and unloads a model.
+    #[arg(long, value_name = "N", default_value_t = 2_000)]
+    pub(crate) cycles: usize,
 }
 
 #[derive(Debug, Args)]

@@ -32,7 +32,7 @@ pub struct RecoveryOptions {
     /// The recovery layer's own settings. Defaults: those of [`RecoverySettings`], but a page that is silent for 5 s is
     /// asked by a ping of its own, and counts as hung if it leaves that unanswered too; a reconnection may take 20 s,
     /// because a page that starts again probes its backends again; and as the machine's memory is not ours alone, its
-    /// pressure is elevated from 0.85 of a limit on, high from 0.92 on and critical from 0.97 on.
+    /// pressure is elevated from 0.9 of a limit on, high from 0.94 on and critical from 0.97 on.
     pub settings: RecoverySettings,
     /// What is done where memory is scarce.
     pub memory: MemoryOptions,
@@ -87,7 +87,7 @@ impl Default for RecoveryOptions {
         settings.diagnosis.control_silence = Duration::from_secs(5);
         settings.ladder.limits.reconnect = Duration::from_secs(20);
         settings.signs_limit = Duration::from_secs(3);
-        settings.pressure.shares = Thresholds { elevated: 0.85, high: 0.92, critical: 0.97 };
+        settings.pressure.shares = Thresholds { elevated: 0.9, high: 0.94, critical: 0.97 };
         Self {
             enabled: true,
             switch: true,

@@ -24,6 +24,8 @@ pub(crate) struct Patient {
     pub(super) desk: Desk,
     /// Set when nobody watches over it any more.
     over: AtomicBool,
+    /// Set while another browser is made ready to take over from it, and when that one has.
+    pub(super) succeeded: AtomicBool,
 }
 
 /// What there is of it now.
@@ -81,6 +83,7 @@ impl Patient {
             state: Mutex::new(state),
             desk: Desk::default(),
             over: AtomicBool::new(false),
+            succeeded: AtomicBool::new(false),
         });
         this.shared.enlist(&this);
         this

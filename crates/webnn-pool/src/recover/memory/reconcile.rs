@@ -29,7 +29,8 @@ impl Reconciler {
         if !options.enabled || self.last.is_some_and(|last| now.duration_since(last) < options.interval) {
             return;
         }
-        let Some(bridge) = shared.bridge.upgrade() else { return };
+        // Where there is no process table, it proves nothing.
+        let Some(bridge) = shared.bridge.upgrade().filter(|_| !processes.is_empty()) else { return };
         self.last = Some(now);
         let patients = shared.patients();
         let connections = bridge.connections();

@@ -1,6 +1,7 @@
 //! Browsers that are launched beside the others: one that takes over from another, and one that comes back.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -73,9 +74,11 @@ impl Launching {
     }
 }
 
-/// Starts a browser that takes over from another one. Answers whether that was possible now.
-pub(super) fn begin_replacing(shared: &Arc<Shared>, old: &Arc<Patient>, cause: RecycleCause) -> bool {
-    let Some(turn) = shared.launching.turn(Instant::now()) else { return false };
+/// Starts a browser that takes over from another one, unless one is being launched already or the last attempt has failed
+/// too short a time ago.
+pub(super) fn begin_replacing(shared: &Arc<Shared>, old: &Arc<Patient>, cause: RecycleCause) {
+    let Some(turn) = shared.launching.turn(Instant::now()) else { return };
+    old.succeeded.store(true, Ordering::Release);
     let (shared, old) = (Arc::clone(shared), Arc::clone(old));
     let tasks = shared.tasks.clone();
     tasks.spawn(async move {
@@ -87,10 +90,10 @@ pub(super) fn begin_replacing(shared: &Arc<Shared>, old: &Arc<Patient>, cause: R
             replaced = replace(&shared, &old, cause) => replaced,
         };
         if let Err(error) = replaced {
+            old.succeeded.store(false, Ordering::Release);
             complain(&shared, "launch a browser that takes over", &error);
         }
     });
-    true
 }
 
 /// Launches again what was ended for want of memory. Answers whether that was possible now.
@@ -154,7 +157,7 @@ async fn replace(shared: &Arc<Shared>, old: &Arc<Patient>, cause: RecycleCause) 
     let membership = join_warming(&shared.pool, &page);
     let worker = membership.worker();
     warm(shared, old, worker).await?;
-    let before = old.state.lock().worker;
+    let before = old.serving().ok_or(ReviveError::LeftPool)?;
     let label = old.page().label().to_owned();
     shared.list(Some(&label), &page);
     shared.pool.serve(worker);
@@ -181,7 +184,8 @@ async fn warm(shared: &Arc<Shared>, old: &Arc<Patient>, worker: WorkerId) -> Res
                     && own.dims == held.dims
             })
         };
-        let of = old.state.lock().worker;
+        // One that is being revived has nothing loaded for the moment, and is not to be replaced by an empty one.
+        let of = old.serving().ok_or(ReviveError::LeftPool)?;
         let missing: Vec<Held> = shared.pool.held(of).into_iter().filter(|held| !there(held)).collect();
         if missing.is_empty() {
             break;

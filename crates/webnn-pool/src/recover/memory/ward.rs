@@ -1,6 +1,7 @@
 //! What is known of one browser's memory and age over time.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use pool_core::core::{SessionPhase, WorkerStats};
@@ -31,8 +32,6 @@ pub(super) struct Ward {
     counted: u64,
     /// Whether it has been told that it is to be replaced.
     due: bool,
-    /// Whether another one is taking over.
-    pub(super) replaced: bool,
     refusing: bool,
     /// When its page was loaded anew, or its browser, since memory became scarce for it.
     pub(super) refreshed: Option<Instant>,
@@ -69,7 +68,6 @@ impl Ward {
             noted: None,
             counted: 0,
             due: false,
-            replaced: false,
             refusing: false,
             refreshed: None,
             relaunched: None,
@@ -223,7 +221,7 @@ impl Ward {
 
     /// Whether it is to be replaced, and how.
     pub(super) fn plan(&mut self, shared: &Arc<Shared>, now: Instant, machine: PressureLevel) -> Plan {
-        if self.replaced {
+        if self.patient.succeeded.load(Ordering::Acquire) {
             return Plan::Keep;
         }
         let spare = if machine == PressureLevel::Critical { Spare::NoRoom } else { Spare::None };

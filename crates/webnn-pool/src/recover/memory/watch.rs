@@ -99,7 +99,7 @@ impl Watch {
             let ward = &mut self.wards[index];
             match ward.plan(shared, now, level) {
                 Plan::StartSpareFirst { why } if has_room(level) && !ward.patient.desk.is_taken() => {
-                    ward.replaced = begin_replacing(shared, &ward.patient, why);
+                    begin_replacing(shared, &ward.patient, why);
                 }
                 // There is no room for two at once.
                 Plan::Drain { covered: false, .. } | Plan::Recycle { .. } => {
