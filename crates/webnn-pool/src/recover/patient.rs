@@ -45,6 +45,8 @@ pub(super) struct State {
     pub(super) lost: Vec<Held>,
     /// Whether the driver said that the page crashed.
     pub(super) crashed: bool,
+    /// Whether the page has just left a ping unanswered: another one would only take time.
+    pub(super) unanswered: bool,
 }
 
 impl Patient {
@@ -77,6 +79,7 @@ impl Patient {
             fresh: None,
             lost: Vec::new(),
             crashed: false,
+            unanswered: false,
         };
         let this = Arc::new(Self {
             shared,
@@ -170,9 +173,14 @@ impl Reviver for Patient {
 
     fn offers(&self) -> RungSet {
         let mut offered = RungSet::NONE.with(Rung::Restart);
-        if self.state.lock().browser.is_some() {
-            offered = offered.with(Rung::Ping).with(Rung::Reconnect).with(Rung::Refresh);
+        let state = self.state.lock();
+        if state.browser.is_some() {
+            offered = offered.with(Rung::Reconnect).with(Rung::Refresh);
+            if !state.unanswered {
+                offered = offered.with(Rung::Ping);
+            }
         }
+        drop(state);
         if self.shared.options.switch { offered.with(Rung::Switch) } else { offered }
     }
 

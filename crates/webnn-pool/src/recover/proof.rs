@@ -98,6 +98,7 @@ impl Patient {
         state.membership = probation.0.take();
         state.lost.clear();
         state.crashed = false;
+        state.unanswered = false;
         Ok(())
     }
 }

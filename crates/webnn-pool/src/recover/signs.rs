@@ -3,9 +3,17 @@
 use std::time::Duration;
 
 use recovery::{Seen, Signs};
-use webnn_bridge::Tab;
+use vocab::FailureKind;
+use webnn_bridge::{PageEnd, Tab};
 
 use super::patient::Patient;
+
+/// What a page said of itself when it gave up.
+fn reported(end: Option<&PageEnd>) -> Option<FailureKind> {
+    let Some(PageEnd::EngineLost { reason }) = end else { return None };
+    // Browsers tell of a thread that failed in their own words, and this is a part of all of them.
+    reason.to_lowercase().contains("out of memory").then_some(FailureKind::OutOfMemory)
+}
 
 impl Patient {
     /// What is known without asking anybody.
@@ -28,9 +36,12 @@ impl Patient {
         } else if ended.is_none() {
             signs.control = Seen::Up;
             signs.control_silence = Some(page.silence());
-        } else if matches!(ended, Some(webnn_bridge::PageEnd::Silent { .. })) {
+        } else if matches!(ended, Some(PageEnd::Silent { .. })) {
             // The connection was there, and was given up because nobody answered over it.
             signs.control_silence = Some(page.silence());
+        } else if let Some(kind) = reported(ended.as_ref()) {
+            // The page was there to say so. That it is closed now is our doing.
+            signs.reported.push(kind);
         } else {
             signs.control = Seen::Down;
         }

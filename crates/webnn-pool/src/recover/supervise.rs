@@ -90,6 +90,7 @@ impl Patient {
         let limit = self.shared.options.answer;
         let page = self.page();
         let (ping, signs) = tokio::join!(page.ping(limit), self.look(limit));
+        self.state.lock().unanswered = ping.is_err();
         if ping.is_ok() {
             return fault;
         }

@@ -131,6 +131,11 @@ impl ChaosFault {
         self != Self::LongPause
     }
 
+    /// Whether it leaves the other engines alone.
+    pub fn hits_one(self) -> bool {
+        !matches!(self, Self::Pause | Self::LongPause)
+    }
+
     pub fn heals(self) -> Heals {
         match self {
             Self::LoopEngine | Self::OutOfMemory | Self::LoseDevice | Self::KillGpu | Self::LongPause => {

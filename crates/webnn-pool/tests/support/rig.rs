@@ -187,8 +187,7 @@ impl Rig {
                 };
                 loaded && count(&ends.right_of) >= count(&right) + 8
             };
-            // A fault may hit several engines, and each takes its own time.
-            self.going() == 0 && browsers.iter().all(whole)
+            browsers.iter().all(whole)
         };
         let mut looks = tokio::time::interval(Duration::from_millis(50));
         let started = Instant::now();
@@ -200,6 +199,16 @@ impl Rig {
             }
         }
         false
+    }
+
+    /// Waits until no recovery goes on: a fault may hit several engines, and each takes its own time.
+    pub async fn rests(&self) -> bool {
+        let mut looks = tokio::time::interval(Duration::from_millis(50));
+        let started = Instant::now();
+        while self.going() > 0 && started.elapsed() < BACK {
+            looks.tick().await;
+        }
+        self.going() == 0
     }
 
     /// Compares the clock of the events with ours: no event is told before it happens.

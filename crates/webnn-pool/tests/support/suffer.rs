@@ -110,7 +110,7 @@ impl Rig {
         let from = self.last_event();
         {
             let mut ends = self.ends.lock();
-            ends.lying = fault == ChaosFault::Lie;
+            ends.lying = (fault == ChaosFault::Lie).then_some(browser);
             ends.pauses += u64::from(fault.heals() == Heals::Untouched || fault == ChaosFault::LongPause);
         }
         let hit = fault.inflict(self.accelerator.mark(), &label, browser, &self.proxy).await?;
@@ -119,12 +119,12 @@ impl Rig {
         let result = match fault.heals() {
             Heals::NewWorker if fault == ChaosFault::Lie => {
                 if !self.is_out(before).await {
-                    self.ends.lock().lying = false;
+                    self.ends.lock().lying = None;
                     self.proxy.hooks.command(&label, Role::Engine, "honest").await?;
                     return Err("nobody found it out".to_owned());
                 }
                 // From now on a wrong answer is a failure of the run.
-                self.ends.lock().lying = false;
+                self.ends.lock().lying = None;
                 let good = self.first_good(browser, Some(before), hit.at);
                 let (good, ended) = tokio::join!(good, self.recovered(&mut told, browser, before, from));
                 went.answer = good;
@@ -151,11 +151,17 @@ impl Rig {
                 }
             }
             Heals::Anyhow => {
-                went.answer = self.first_good(browser, None, hit.at).await;
-                let settled = self.settled(&[browser]).await;
-                let _ = self.read_events(&mut told, browser, before, from);
+                let healed = async {
+                    let answer = self.first_good(browser, None, hit.at).await;
+                    (answer, self.settled(&[browser]).await)
+                };
+                let (answer, settled) = tokio::select! {
+                    healed = healed => healed,
+                    never = self.listen(&mut told, browser, before, from) => match never {},
+                };
+                went.answer = answer;
                 went.whole = Some(hit.at.elapsed().as_secs_f64());
-                if went.answer.is_some() && settled { Ok(()) } else { Err("no right answers".to_owned()) }
+                if answer.is_some() && settled { Ok(()) } else { Err("no right answers".to_owned()) }
             }
             Heals::Untouched => {
                 went.answer = self.first_good(browser, None, hit.at).await;
@@ -262,6 +268,21 @@ impl Rig {
             }
         }
         Err("no end of it was told".to_owned())
+    }
+
+    /// Reads events as they come, for as long as it is asked to.
+    async fn listen(
+        &self,
+        told: &mut Told,
+        browser: BrowserName,
+        worker: WorkerId,
+        mut from: u64,
+    ) -> std::convert::Infallible {
+        let mut turns = tokio::time::interval(Duration::from_millis(200));
+        loop {
+            turns.tick().await;
+            from = self.read_events(told, browser, worker, from);
+        }
     }
 
     /// Reads the events after `from`; answers the number of the last one.
