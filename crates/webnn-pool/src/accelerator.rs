@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use perf_history::analysis::Analysis;
+use pool_core::core::BreakerStatus;
 use pool_core::{Pool, PoolStats};
 use provision::Home;
 use recovery::{Conditions, Fault, Incident, ResourcePoolErrorRecovery, RestartRoom, Rung, RungSet, Subject};
@@ -179,6 +180,12 @@ impl Accelerator {
             Some(history) => history.analyze().await,
             None => Err(HistoryError::TaskLost),
         }
+    }
+
+    /// The circuit breakers of which something is known: whether they let calls through, and how well is what they guard.
+    #[must_use]
+    pub fn breakers(&self) -> Vec<BreakerStatus> {
+        self.pool.breakers()
     }
 
     /// Counters, latencies and recent events, and what `options` ask for.

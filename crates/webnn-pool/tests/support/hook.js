@@ -4,6 +4,7 @@
   const held = [];
   const devices = [];
   let lying = false;
+  let failing = '';
 
   const deeds = {
     reload: () => location.reload(),
@@ -24,8 +25,16 @@
     lie: () => {
       lying = true;
     },
+    // Runs fail from now on, with a failure of the page or of the caller.
+    fail: () => {
+      failing = 'internal';
+    },
+    blame: () => {
+      failing = 'invalid_input';
+    },
     honest: () => {
       lying = false;
+      failing = '';
     },
     lose: () => {
       for (const lose of devices.splice(0)) lose();
@@ -73,10 +82,29 @@
     // Every number of a result is altered; names, types and shapes stay.
     const send = WebSocket.prototype.send;
     WebSocket.prototype.send = function (data) {
+      if (failing && ArrayBuffer.isView(data)) {
+        const failed = failure(new DataView(data.buffer, data.byteOffset, data.byteLength));
+        if (failed) return send.call(this, failed);
+      }
       if (lying && ArrayBuffer.isView(data)) alter(new DataView(data.buffer, data.byteOffset, data.byteLength));
       return send.call(this, data);
     };
     const padded = (n) => Math.ceil(n / 8) * 8;
+    // The frame that says that a run failed, in the place of its result.
+    const failure = (view) => {
+      const [RESULT, ERROR] = [0x82, 0xff];
+      if (view.getUint16(4, true) !== RESULT) return undefined;
+      const meta = new TextEncoder().encode(JSON.stringify({ kind: failing, message: 'made to fail by a test' }));
+      const frame = new Uint8Array(32 + padded(meta.length));
+      const head = new DataView(frame.buffer);
+      head.setUint32(0, view.getUint32(0, true), true);
+      head.setUint16(4, ERROR, true);
+      head.setBigUint64(8, view.getBigUint64(8, true), true);
+      head.setUint32(16, meta.length, true);
+      head.setBigUint64(24, BigInt(frame.length), true);
+      frame.set(meta, 32);
+      return frame;
+    };
     const alter = (view) => {
       const [RESULT, FLOAT32] = [0x82, 1];
       if (view.getUint16(4, true) !== RESULT) return;

@@ -17,6 +17,8 @@ const HEAD: usize = 64 * 1024;
 #[derive(Debug)]
 pub struct Proxy {
     pub address: SocketAddr,
+    /// Where it passes things on to.
+    pub to: SocketAddr,
     pub hooks: Arc<Hooks>,
     cut: Arc<watch::Sender<String>>,
     task: tokio::task::JoinHandle<()>,
@@ -40,7 +42,7 @@ impl Proxy {
                 while connections.try_join_next().is_some() {}
             }
         });
-        Self { address, hooks, cut, task }
+        Self { address, to, hooks, cut, task }
     }
 
     /// Cuts the WebSockets of the page with this label, and says how many it can be: it has one of each kind.

@@ -71,28 +71,33 @@ pub fn spec(browser: BrowserName, backend: Backend) -> LaunchSpec {
     spec
 }
 
+/// Browsers whose connections go through a proxy that can cut them and put hooks into their pages.
+pub async fn proxied(specs: Vec<LaunchSpec>, pool: PoolConfig) -> (Accelerator, Proxy, Kept) {
+    let temp = Kept::new();
+    let home = Home::locate().expect("a home");
+    let mut bridge = BridgeConfig::new(find_runtime(&home).expect("run cargo xtask setup"));
+    bridge.temp_dir = temp.path().to_owned();
+    bridge.listen = free_port();
+    let proxy = Proxy::start(bridge.listen).await;
+    bridge.public_origin = Some(format!("http://{}", proxy.address));
+    let mut builder = Accelerator::builder().bridge(bridge).pool(pool);
+    for spec in specs {
+        builder = builder.launch(spec);
+    }
+    (builder.build().await.expect("browsers that start"), proxy, temp)
+}
+
 impl Rig {
     /// A pool of these browsers on one backend. Without `bound`, the load goes wherever it may. Software that stands in
     /// for a graphics device is too slow for the large model, so there the small one stands in for it.
     pub async fn open(specs: Vec<LaunchSpec>, backend: Backend, bound: bool) -> Self {
         let before = Before { sockets: sockets(), tasks: alive_tasks() };
-        let temp = Kept::new();
-        let home = Home::locate().expect("a home");
-        let mut bridge = BridgeConfig::new(find_runtime(&home).expect("run cargo xtask setup"));
-        bridge.temp_dir = temp.path().to_owned();
-        bridge.listen = free_port();
-        let listen = bridge.listen;
-        let proxy = Proxy::start(bridge.listen).await;
-        bridge.public_origin = Some(format!("http://{}", proxy.address));
         let mut pool = PoolConfig::default();
         // So that wrong numbers are found out while somebody waits for that.
         pool.checks.interval = Duration::from_millis(500);
         pool.checks.share = 0.1;
-        let mut builder = Accelerator::builder().bridge(bridge).pool(pool);
-        for spec in specs {
-            builder = builder.launch(spec);
-        }
-        let accelerator = builder.build().await.expect("browsers that start");
+        let (accelerator, proxy, temp) = proxied(specs, pool).await;
+        let listen = proxy.to;
         let golden = Known::open(&accelerator, "micro/golden-f32", "golden", backend).await;
         let held = match backend {
             Backend::Wasm => Known::open(&accelerator, "minilm", "sentence-0", backend).await,
