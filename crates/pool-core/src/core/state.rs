@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use perf_history::{ShapeBucket, UnixMillis};
+use recovery::{MemoryReading, PressureLevel};
 use telemetry::{Event, LeaveCause, RejectReason};
 use vocab::{ModelHash, RequestId, SessionId, WorkerId};
 
@@ -47,6 +48,8 @@ pub struct Core {
     pub(super) last_id: u64,
     /// How many different arms the workers have.
     pub(super) distinct_arms: usize,
+    /// How much memory the machine has left, and how scarce that is: what holds for a worker until it is told itself.
+    pub(super) machine: (PressureLevel, MemoryReading),
     pub(super) selector: Selector,
     /// A point in time as both clocks tell it.
     pub(super) clocks: Option<(Instant, UnixMillis)>,
@@ -62,6 +65,7 @@ impl Core {
         Ok(Self {
             selector: Selector::new(config.selection.clone())?,
             clocks: None,
+            machine: (PressureLevel::Normal, MemoryReading::default()),
             distinct_arms: 0,
             config,
             workers: BTreeMap::new(),
@@ -117,7 +121,9 @@ impl Core {
         if let Some(back) = self.expected.iter().position(|expected| expected.info.browser == info.browser) {
             self.expected.remove(back);
         }
-        self.workers.insert(id, Worker::new(id, info, stance));
+        let mut worker = Worker::new(id, info, stance);
+        (worker.memory.level, worker.memory.reading) = self.machine;
+        self.workers.insert(id, worker);
         self.idle.insert(id);
         self.count_offers();
         self.pump(now, id);
