@@ -42,6 +42,12 @@ impl<L: WorkerLink> Pool<L> {
         self.inner().decide(|core, now| core.relieve(now, worker))
     }
 
+    /// Tells how much memory the machine has left, and how scarce that is. It holds for workers that join, until
+    /// [`memory`](Self::memory) is told of them.
+    pub fn machine_memory(&self, level: PressureLevel, reading: MemoryReading) {
+        self.inner().decide(|core, _| core.machine_memory(level, reading));
+    }
+
     /// Tells how much memory a worker has left, and how scarce that is. It then loads a model only where
     /// [`recovery::may_load`] has no objection. Requests for other models go to other workers, or wait; one whose deadline
     /// passes meanwhile ends with [`Phase::Memory`](crate::Phase::Memory).

@@ -115,6 +115,21 @@ fn a_request_that_only_memory_holds_back_waits_for_it() {
     assert!(sim.ended[&patient].is_ok());
 }
 
+#[test]
+fn a_worker_that_joins_a_full_machine_loads_nothing_that_does_not_name_it() {
+    let (mut sim, _) = sim(0);
+    sim.core.machine_memory(PressureLevel::Elevated, MemoryReading::default());
+    let worker = sim.join(info());
+    ask(&mut sim, "a");
+    assert_eq!(sim.loads, 0);
+    sim.accept(preload(&identity_model("b"), worker));
+    sim.settle_all();
+    assert_eq!(names(&sim, worker), ["b"], "what it had before comes back");
+    tell(&mut sim, worker, PressureLevel::Normal, MemoryReading::default());
+    sim.settle_all();
+    assert_eq!(names(&sim, worker), ["b", "a"]);
+}
+
 /// Loads models of these sizes one after the other on a worker whose heap is `used` of `limit` in the beginning, and
 /// checks how many it takes.
 #[track_caller]

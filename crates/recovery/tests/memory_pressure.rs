@@ -59,6 +59,23 @@ fn it_falls_one_level_after_each_dwell() {
 }
 
 #[test]
+fn a_level_is_owed_to_what_raised_it_last() {
+    let mut pressure = Pressure::new(PressureConfig::default()).expect("the defaults work");
+    let begin = start();
+    assert_eq!(pressure.source(), None);
+    pressure.observe(begin, &cgroup(76));
+    assert_eq!(pressure.source(), Some(PressureSource::Cgroup));
+    let mut heap = cgroup(76);
+    heap.wasm_heap = Some(Use { used: 96, limit: 100 });
+    pressure.observe(begin + secs(1), &heap);
+    assert_eq!(pressure.source(), Some(PressureSource::WasmHeap));
+    let sources: Vec<_> = (2..60)
+        .filter_map(|second| pressure.observe(begin + secs(second), &cgroup(10)).map(|_| pressure.source()))
+        .collect();
+    assert_eq!(sources, [Some(PressureSource::WasmHeap), Some(PressureSource::WasmHeap), None]);
+}
+
+#[test]
 fn just_below_the_threshold_is_not_enough() {
     let mut pressure = Pressure::new(PressureConfig::default()).expect("the defaults work");
     let begin = start();

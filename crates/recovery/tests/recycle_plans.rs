@@ -36,6 +36,16 @@ fn a_spare_first_then_no_new_work_then_the_end() {
 }
 
 #[test]
+fn tasks_may_be_counted_by_the_dozen() {
+    let mut recycler = recycler(|c| c.tasks = Some(24));
+    recycler.tasks_done(12);
+    assert_eq!(recycler.plan(start(), Spare::None, 0), Plan::Keep);
+    recycler.tasks_done(12);
+    let why = RecycleCause::Tasks;
+    assert_eq!(recycler.plan(start(), Spare::None, 0), Plan::StartSpareFirst { why });
+}
+
+#[test]
 fn without_room_for_two_it_is_drained_uncovered() {
     let mut recycler = recycler(|c| c.tasks = None);
     let later = start() + secs(6 * 3_600);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use telemetry::{
     BreakerCause, BreakerState, Event, Guarded, LatencyKind, LeaveCause, Outcome, Place, PressureSource,
-    RecoveryEnd, RecycleCause, RejectReason, RepairKind, RungOutcome, Sink, StallCause, Telemetry,
+    RecoveryEnd, RecycleCause, RejectReason, Relief, RepairKind, RungOutcome, Sink, StallCause, Telemetry,
 };
 use vocab::{Backend, BrowserName, Fault, ModelHash, PressureLevel, RequestId, Rung, WorkerId};
 
@@ -83,6 +83,15 @@ fn recovery_is_counted_by_rung_and_by_cause() {
     let (from, source) = (PressureLevel::Normal, PressureSource::Cgroup);
     events.extend(PressureLevel::ALL.iter().map(|&to| Event::PressureChanged { from, to, source }));
     events.extend(RecycleCause::ALL.iter().map(|&cause| Event::RecycleDue { worker, cause }));
+    let level = PressureLevel::High;
+    events.extend(Relief::ALL.iter().map(|&relief| Event::MemoryRelieved { worker, relief, level, source }));
+    let by = WorkerId(2);
+    events.extend(RecycleCause::ALL.iter().map(|&cause| Event::WorkerReplaced {
+        worker,
+        by,
+        cause,
+        took_ms: 1.0,
+    }));
     events.extend(RepairKind::ALL.iter().map(|&kind| Event::Repaired { kind, worker: None }));
     check(&events, "recoveries_started.slow", 1);
     check(&events, "rungs_tried.refresh.unproved", Fault::ALL.len() as u64);
@@ -90,6 +99,8 @@ fn recovery_is_counted_by_rung_and_by_cause() {
     check(&events, "breakers_moved.reset", 1);
     check(&events, "pressure_changed.critical", 1);
     check(&events, "recycles_due.growth", 1);
+    check(&events, "memory_relieved.page_refreshed", 1);
+    check(&events, "workers_replaced.age", 1);
     check(&events, "repaired.stray_socket", 1);
 }
 

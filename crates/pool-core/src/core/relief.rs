@@ -18,6 +18,12 @@ use crate::Held;
 const HEADS: usize = 64;
 
 impl Core {
+    /// Takes note of how much memory the machine has left, and how scarce that is. It holds for workers that join, until
+    /// [`memory`](Self::memory) is told of them.
+    pub fn machine_memory(&mut self, level: PressureLevel, reading: MemoryReading) {
+        self.machine = (level, reading);
+    }
+
     /// Takes note of how much memory a worker has left, and how scarce that is. It loads a model only where
     /// [`recovery::may_load`] has no objection to what the model would make its heap grow by.
     pub fn memory(&mut self, now: Instant, id: WorkerId, level: PressureLevel, reading: MemoryReading) {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use perf_history::{ShapeBucket, UnixMillis};
+use recovery::{MemoryReading, PressureLevel};
 use telemetry::{Event, LeaveCause, RejectReason};
 use vocab::{ModelHash, RequestId, SessionId, WorkerId};
 
@@ -48,6 +49,8 @@ pub struct Core {
     pub(super) last_id: u64,
     /// How many different arms the workers have.
     pub(super) distinct_arms: usize,
+    /// How much memory the machine has left, and how scarce that is: what holds for a worker until it is told itself.
+    pub(super) machine: (PressureLevel, MemoryReading),
     pub(super) selector: Selector,
     pub(super) guard: Guard,
     /// A point in time as both clocks tell it.
@@ -65,6 +68,7 @@ impl Core {
             selector: Selector::new(config.selection.clone())?,
             guard: Guard::new(&config.breakers)?,
             clocks: None,
+            machine: (PressureLevel::Normal, MemoryReading::default()),
             distinct_arms: 0,
             config,
             workers: BTreeMap::new(),
@@ -120,7 +124,9 @@ impl Core {
         if let Some(back) = self.expected.iter().position(|expected| expected.info.browser == info.browser) {
             self.expected.remove(back);
         }
-        self.workers.insert(id, Worker::new(id, info, stance));
+        let mut worker = Worker::new(id, info, stance);
+        (worker.memory.level, worker.memory.reading) = self.machine;
+        self.workers.insert(id, worker);
         self.idle.insert(id);
         self.count_offers();
         self.pump(now, id);

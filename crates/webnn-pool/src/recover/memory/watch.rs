@@ -68,6 +68,10 @@ impl Watch {
         }
         let (level, source) = shared.recovery.pressure();
         let machine = Machine { reading: pictures.machine, level, source };
+        if memory {
+            // A page that is loaded anew joins between two looks, and must not load what nobody else may.
+            shared.pool.machine_memory(level, pictures.machine);
+        }
         let stats = shared.pool.stats().core.workers;
         shared.memory.lock().clear();
         let present: Vec<usize> = (0..self.wards.len())
