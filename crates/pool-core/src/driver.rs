@@ -319,6 +319,16 @@ impl<L: WorkerLink> Inner<L> {
         self.with(None, |state, now| state.core.unload_done(now, session, result));
     }
 
+    pub(crate) fn observe_recovery(
+        self: &Arc<Self>,
+        worker: WorkerId,
+        held: &[Held],
+        took: std::time::Duration,
+        recovered: bool,
+    ) {
+        self.with(None, |state, now| state.core.observe_recovery(now, worker, held, took, recovered));
+    }
+
     /// Makes a canary known, from the caller.
     pub(crate) fn set_canary(&self, model: ModelHash, case: Case) {
         self.canaries.lock().keep(model, Arc::new(case), Origin::Caller, Vec::new());

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use perf_history::Arm;
 use tensor::Bindings;
 use vocab::{Backend, DeviceKind};
 
@@ -17,6 +18,8 @@ pub struct Held {
     pub backend: Backend,
     /// The device that was asked for; `None` for what the backend takes by itself.
     pub device: Option<DeviceKind>,
+    /// What it computed on.
+    pub arm: Arc<Arm>,
     /// The only sizes that it runs, where the backend wants that.
     pub dims: Option<Arc<Bindings>>,
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use telemetry::{Event, LeaveCause, RejectReason, Telemetry};
 use tensor::NamedTensor;
 use tokio::sync::oneshot;
-use vocab::RequestId;
+use vocab::{RequestId, WorkerId};
 
 use crate::check::{Canary, Case};
 use crate::core::{BreakerStatus, Core, CoreStats, Stance, Submission};
@@ -16,8 +16,8 @@ use crate::driver::{Inner, Waiter};
 use crate::membership::Membership;
 use crate::selection::Selector;
 use crate::{
-    Completed, ConfigError, Learning, Model, PoolConfig, Preload, Request, RunError, RunReport, WorkerInfo,
-    WorkerLink,
+    Completed, ConfigError, Held, Learning, Model, PoolConfig, Preload, Request, RunError, RunReport,
+    WorkerInfo, WorkerLink,
 };
 
 /// Workers that join and leave, and the requests that they compute.
@@ -122,6 +122,12 @@ impl<L: WorkerLink> Pool<L> {
         let names = Some(names).filter(|_| !all);
         self.inner().set_canary(model.hash, Case { inputs, dims, names, outputs });
         Ok(())
+    }
+
+    /// Tells how the recovery of a worker ended, so that the history has it: for each model that it held, whether it was
+    /// there again after `took`, or was not.
+    pub fn observe_recovery(&self, worker: WorkerId, held: &[Held], took: Duration, recovered: bool) {
+        self.inner().observe_recovery(worker, held, took, recovered);
     }
 
     /// The circuit breakers of which something is known.

@@ -153,6 +153,24 @@ fn a_restart_waits_for_its_turn_and_then_prefers_to_switch() {
 }
 
 #[test]
+fn a_switch_to_nobody_leaves_the_restart_open() {
+    let record = RungRecord::new();
+    let mut incident = incident(Fault::ProcessDead);
+    let now = incident.began();
+    let full =
+        |now| Conditions { restart: RestartRoom::Full { ask_again: now + secs(1) }, ..conditions(&record) };
+    incident.next(now, &full(now));
+    let later = now + secs(5);
+    let step = incident.next(later, &full(later));
+    assert!(matches!(step, Step::Attempt { rung: Switch, .. }), "{step:?}");
+    incident.report(later, Switch, AttemptOutcome::Unavailable);
+    let step = incident.next(later, &full(later));
+    assert_eq!(step, Step::Wait { until: later + secs(1), why: WaitReason::RestartRoom });
+    let step = incident.next(later, &conditions(&record));
+    assert!(matches!(step, Step::Attempt { rung: Restart, attempt: 1, .. }), "{step:?}");
+}
+
+#[test]
 fn a_restart_without_alternative_waits_until_the_deadline() {
     let record = RungRecord::new();
     let mut incident = incident(Fault::ProcessDead);

@@ -106,6 +106,7 @@ impl Core {
     ) {
         self.emit(Event::Checked { worker, model, outcome, off });
         if matches!(outcome, CheckOutcome::WrongByCanary | CheckOutcome::WrongBySpotCheck) {
+            self.observe_wrong(now, worker, model);
             self.leave(now, worker, LeaveCause::Quarantined);
         }
     }

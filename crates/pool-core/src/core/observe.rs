@@ -1,15 +1,16 @@
 //! What the ends of runs and loads say about arms.
 
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use perf_history::{Observation, Operation, Outcome, TimeoutPhase};
+use perf_history::{Observation, Operation, Outcome, ShapeBucket, TimeoutPhase};
 use telemetry::LeaveCause;
-use vocab::{RequestId, SessionId};
+use vocab::{FailureKind, ModelHash, RequestId, SessionId, WorkerId};
 
-use super::requests::{Entry, Lease};
+use super::requests::{Entry, Lease, ModelState};
 use super::sessions::Session;
 use super::{Core, RunEnd};
-use crate::LinkError;
+use crate::{Held, LinkError};
 
 /// A run whose deadline passed counts against its arm where it had this share of the request's time, and this many
 /// times what runs there take: otherwise it was the queue, or the caller, that left it too little.
@@ -27,6 +28,7 @@ pub(super) fn ms(from: Instant, to: Instant) -> f64 {
 fn outcome(error: &LinkError, phase: TimeoutPhase) -> Option<Outcome> {
     Some(match error {
         LinkError::Vanished { .. } => Outcome::WorkerVanished,
+        LinkError::Reported { kind: FailureKind::WrongNumbers, message: _ } => Outcome::WrongNumbers,
         LinkError::Reported { kind, message: _ } => Outcome::reported(kind.clone()),
         LinkError::TimedOut { .. } => Outcome::TimedOut(phase),
         LinkError::Cancelled => return None,
@@ -136,6 +138,47 @@ impl Core {
         let phase = if fair { TimeoutPhase::Running } else { TimeoutPhase::Queued };
         self.observe(Observation { outcome: Outcome::TimedOut(phase), ..observation });
         fair
+    }
+
+    /// A worker's numbers of a model were found to be wrong.
+    pub(super) fn observe_wrong(&mut self, now: Instant, worker: WorkerId, model: ModelHash) {
+        let Some(its) = self.workers.get(&worker) else { return };
+        let Some(session) = its.sessions_of(model).find_map(|id| self.sessions.get(&id)) else { return };
+        let Some(observation) = self.observation(now, session, Operation::Run) else { return };
+        self.observe(Observation { outcome: Outcome::WrongNumbers, ..observation });
+    }
+
+    /// The recovery of a worker has ended: for each model that it held, whether it was there again after `took`, or never.
+    pub fn observe_recovery(
+        &mut self,
+        now: Instant,
+        worker: WorkerId,
+        held: &[Held],
+        took: Duration,
+        recovered: bool,
+    ) {
+        for held in held {
+            let model = self.models.get(&held.model.hash).map(|model| Arc::clone(&model.id));
+            let dims = held.dims.clone().unwrap_or_default();
+            self.observe(Observation {
+                at: self.unix(now),
+                model: model.unwrap_or_else(|| ModelState::new(&held.model, 1).id),
+                shape: ShapeBucket::of(&dims),
+                arm: Arc::clone(&held.arm),
+                worker,
+                operation: Operation::Recovery,
+                outcome: if recovered { Outcome::Ok } else { Outcome::WorkerVanished },
+                warm: false,
+                load_ms: None,
+                queue_ms: None,
+                in_page_ms: None,
+                service_ms: None,
+                total_ms: Some(took.as_secs_f64() * 1e3),
+                bytes_in: None,
+                bytes_out: None,
+                memory_bytes: None,
+            });
+        }
     }
 
     /// A load has given a session.

@@ -106,6 +106,7 @@ impl Core {
             model: Arc::clone(&session.model),
             backend: session.backend,
             device: session.device.clone(),
+            arm: Arc::clone(&session.arm),
             dims: session.dims.clone(),
         });
         held.collect()

@@ -53,6 +53,8 @@ enum Phase {
 struct Trying {
     fault: Fault,
     rung: Rung,
+    /// How far the ladder had been climbed before.
+    floor: Rung,
     attempt: u32,
     not_before: Instant,
     until: Instant,
@@ -182,12 +184,13 @@ impl Incident {
             self.backoff.delay(before).min(time.saturating_sub(candidate.worked))
         };
         *self.tries.get_mut(rung) += 1;
-        self.floor = rung;
+        let floor = std::mem::replace(&mut self.floor, rung);
         self.last = Some(rung);
         self.waiting = None;
         let trying = Trying {
             fault: self.fault,
             rung,
+            floor,
             attempt: before + 1,
             not_before: now + wait,
             until: now + time,
@@ -214,6 +217,10 @@ impl Incident {
         let trying = trying?;
         if outcome != AttemptOutcome::Worked {
             self.phase = Phase::Choosing;
+        }
+        if outcome == AttemptOutcome::Unavailable {
+            // Nothing was tried, so what was passed over for it is open still.
+            self.floor = self.floor.min(trying.floor);
         }
         (outcome != AttemptOutcome::Unavailable).then(|| Lesson {
             fault: trying.fault,
@@ -296,7 +303,7 @@ impl Incident {
 
 impl Trying {
     fn step(&self) -> Step {
-        let Self { fault: _, rung, attempt, not_before, until } = *self;
+        let Self { fault: _, rung, floor: _, attempt, not_before, until } = *self;
         Step::Attempt { rung, attempt, not_before, until }
     }
 }

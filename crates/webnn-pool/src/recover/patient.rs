@@ -43,6 +43,8 @@ pub(super) struct State {
     pub(super) worker: WorkerId,
     /// What it had loaded when it was lost.
     pub(super) lost: Vec<Held>,
+    /// When the trouble was noticed that is being dealt with.
+    pub(super) since: Option<Instant>,
     /// Whether the driver said that the page crashed.
     pub(super) crashed: bool,
     /// Whether the page has just left a ping unanswered: another one would only take time.
@@ -78,6 +80,7 @@ impl Patient {
             page,
             fresh: None,
             lost: Vec::new(),
+            since: None,
             crashed: false,
             unanswered: false,
         };

@@ -91,6 +91,13 @@ impl Patient {
             load(&self.shared.pool, worker, held, any, until)
         });
         try_join_all(loads).await?;
+        let (worker_before, held, since) = {
+            let state = self.state.lock();
+            (state.worker, state.lost.clone(), state.since)
+        };
+        if let Some(since) = since {
+            self.shared.pool.observe_recovery(worker_before, &held, since.elapsed(), true);
+        }
         let mut state = self.state.lock();
         self.shared.list(Some(state.page.label()), &page);
         state.page = page;

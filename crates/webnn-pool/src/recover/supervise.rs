@@ -53,6 +53,8 @@ impl Patient {
         let name = self.state.lock().spec.name;
         let troubled = shared.troubled(name);
         let silent = matches!(fault, Fault::PageHung | Fault::WorkerHung);
+        let since = tokio::time::Instant::now();
+        self.state.lock().since = Some(since);
         // A page whose connection broke may come back with all that it holds and go on with its calls.
         let may_return = fault == Fault::SocketLost && shared.options.enabled;
         if self.page().end_cause().is_some() || !(silent || may_return) {
@@ -66,7 +68,9 @@ impl Patient {
         }
         shared.pay();
         let fault = if silent { self.hung(fault).await } else { fault };
-        match shared.recovery.recover(subject, fault, self).await {
+        let ended = shared.recovery.recover(subject, fault, self).await;
+        self.state.lock().since = None;
+        match ended {
             Ok(recovered) => {
                 let worker = self.state.lock().worker;
                 tracing::info!(
@@ -77,6 +81,8 @@ impl Patient {
             }
             Err(error) => {
                 tracing::warn!(browser = %name, error = &error as &dyn std::error::Error, "a browser is given up");
+                let held = self.state.lock().lost.clone();
+                shared.pool.observe_recovery(subject.worker, &held, since.elapsed(), false);
                 troubled.for_good();
                 false
             }
