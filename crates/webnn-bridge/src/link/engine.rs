@@ -155,3 +155,60 @@ impl Drop for Expected {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FLOOR: Duration = Duration::from_secs(5);
+
+    #[track_caller]
+    fn check(engine: &Engine, overdue: bool) {
+        assert_eq!(engine.is_overdue(FLOOR), overdue);
+    }
+
+    async fn pass(seconds: u64) {
+        tokio::time::advance(Duration::from_secs(seconds)).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_run_may_take_many_times_what_it_took_and_no_more() {
+        let (engine, _outbound) = Engine::new(Backend::Wasm);
+        let quick = engine.expect(1, Some(Duration::from_millis(10))).expect("it is open");
+        pass(5).await;
+        check(&engine, false);
+        pass(1).await;
+        check(&engine, true);
+        drop(quick);
+        check(&engine, false);
+        let _slow = engine.expect(2, Some(Duration::from_secs(1))).expect("it is open");
+        pass(20).await;
+        check(&engine, false);
+        pass(1).await;
+        check(&engine, true);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_nobody_knows_may_take_for_ever() {
+        let (engine, _outbound) = Engine::new(Backend::Wasm);
+        let _load = engine.expect(1, None).expect("it is open");
+        let _run = engine.expect(2, Some(Duration::from_millis(10))).expect("it is open");
+        pass(600).await;
+        check(&engine, false);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_begins_when_the_one_before_it_is_answered() {
+        let (engine, _outbound) = Engine::new(Backend::Wasm);
+        let _load = engine.expect(1, None).expect("it is open");
+        let _run = engine.expect(2, Some(Duration::from_millis(10))).expect("it is open");
+        pass(60).await;
+        let answer = tensor::frame::encode(kind::LOADED, 1, b"", &[]).expect("a frame");
+        let answer = tensor::frame::decode(answer, &tensor::frame::Limits::default()).expect("a frame");
+        assert!(engine.deliver(answer));
+        pass(5).await;
+        check(&engine, false);
+        pass(1).await;
+        check(&engine, true);
+    }
+}
