@@ -83,11 +83,15 @@ fn run(fault: Fault, turns: &[Turn], deadline: u64, seed: u64, now: Instant) -> 
                 prop_assert!(rung != Rung::Restart || !turn.full, "nobody passes a full gate");
                 prop_assert!(last.is_none_or(|last| last <= rung), "{last:?} then {rung}");
                 prop_assert!(until - not_before <= *config.limits.get(rung));
-                last = Some(rung);
+                let before = last.replace(rung);
                 let end = (not_before + ms(turn.takes)).min(until);
                 now = end;
                 if turn.lost {
                     now = until;
+                } else if turn.outcome == AttemptOutcome::Unavailable {
+                    // What could not be tried at all is as if it had not been: the rungs below it stay open.
+                    prop_assert!(incident.report(now, rung, turn.outcome).is_none(), "nothing to learn");
+                    last = before;
                 } else if let Some(lesson) = incident.report(now, rung, turn.outcome) {
                     record.learn(now, &lesson);
                 }

@@ -275,4 +275,59 @@ mod tests {
         assert!(calls[1].reply().await.is_none());
         assert!(engine.connect().is_none() && engine.expect(6, frame(6), None).is_none());
     }
+
+    const FLOOR: Duration = Duration::from_secs(5);
+
+    #[track_caller]
+    fn check(engine: &Engine, overdue: bool) {
+        assert_eq!(engine.is_overdue(FLOOR), overdue);
+    }
+
+    async fn pass(seconds: u64) {
+        tokio::time::advance(Duration::from_secs(seconds)).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_run_may_take_many_times_what_it_took_and_no_more() {
+        let engine = Engine::new(Backend::Wasm, String::new());
+        let _connection = engine.connect().expect("it is open");
+        let quick = engine.expect(1, frame(1), Some(Duration::from_millis(10))).expect("it is open");
+        pass(5).await;
+        check(&engine, false);
+        pass(1).await;
+        check(&engine, true);
+        drop(quick);
+        check(&engine, false);
+        let _slow = engine.expect(2, frame(2), Some(Duration::from_secs(1))).expect("it is open");
+        pass(20).await;
+        check(&engine, false);
+        pass(1).await;
+        check(&engine, true);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_nobody_knows_may_take_for_ever() {
+        let engine = Engine::new(Backend::Wasm, String::new());
+        let _connection = engine.connect().expect("it is open");
+        let _load = engine.expect(1, frame(1), None).expect("it is open");
+        let _run = engine.expect(2, frame(2), Some(Duration::from_millis(10))).expect("it is open");
+        pass(600).await;
+        check(&engine, false);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_begins_when_the_one_before_it_is_answered() {
+        let engine = Engine::new(Backend::Wasm, String::new());
+        let _connection = engine.connect().expect("it is open");
+        let _load = engine.expect(1, frame(1), None).expect("it is open");
+        let _run = engine.expect(2, frame(2), Some(Duration::from_millis(10))).expect("it is open");
+        pass(60).await;
+        let answer = tensor::frame::encode(kind::LOADED, 1, b"", &[]).expect("a frame");
+        let answer = tensor::frame::decode(answer, &tensor::frame::Limits::default()).expect("a frame");
+        assert!(engine.deliver(answer));
+        pass(5).await;
+        check(&engine, false);
+        pass(1).await;
+        check(&engine, true);
+    }
 }

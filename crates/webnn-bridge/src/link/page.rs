@@ -426,3 +426,21 @@ impl Page {
         self.state.engines.lock().values().map(|engine| engine.waiting()).sum()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn larger_inputs_may_take_the_square_of_their_growth() {
+        let ms = Duration::from_millis;
+        let mut loaded = Loaded::new(Backend::Wasm);
+        assert_eq!(loaded.usual(1_000), None);
+        loaded.took(ms(10), 1_000);
+        loaded.took(ms(5), 2_000);
+        assert_eq!(loaded.usual(500), Some(ms(10)));
+        assert_eq!(loaded.usual(3_000), Some(ms(90)));
+        loaded.took(ms(20), 4_000);
+        assert_eq!(loaded.usual(4_000), Some(ms(20)));
+    }
+}

@@ -54,6 +54,26 @@ impl Went {
     }
 }
 
+impl std::fmt::Display for Went {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { detected, joined, answer, whole, rung, tried, bare, .. } = self;
+        let times =
+            [("found", detected), ("joined", joined), ("first answer", answer), ("models back", whole)];
+        for (what, time) in times {
+            if let Some(time) = time {
+                write!(f, "{what} after {time:.2} s, ")?;
+            }
+        }
+        write!(f, "by {rung} (tried {})", tried.join(", "))?;
+        match bare {
+            Some(Bare { restart, refresh }) => {
+                write!(f, "; bare restart {:.2}, refresh {:.2}", restart.answer, refresh.answer)
+            }
+            None => Ok(()),
+        }
+    }
+}
+
 /// What the events said of one recovery; times are those of the events.
 #[derive(Debug, Default)]
 struct Told {
@@ -84,21 +104,7 @@ impl Rig {
             println!("NOT RECOVERED: {} of {browser}: {why}", fault.name());
             went.failed = Some(why);
         } else {
-            let seconds = |time: Option<f64>| time.map_or("-".to_owned(), |time| format!("{time:.2}"));
-            println!(
-                "{browser}: {}: found after {} s, joined {}, first answer {}, models back {}, by {} (tried {}); bare {}",
-                fault.name(),
-                seconds(went.detected),
-                seconds(went.joined),
-                seconds(went.answer),
-                seconds(went.whole),
-                went.rung,
-                went.tried.join(", "),
-                went.bare.map_or("-".to_owned(), |bare| format!(
-                    "restart {:.2}, refresh {:.2}",
-                    bare.restart.answer, bare.refresh.answer
-                )),
-            );
+            println!("{browser}: {}: {went}", fault.name());
         }
         went
     }
@@ -304,7 +310,7 @@ impl Rig {
                     told.log.push(format!("{event:?}"));
                 }
                 Event::RecoveryEnded { worker: of, end, rung, .. } if *of == worker => {
-                    told.ended.get_or_insert((end.as_str().to_owned(), *rung, at));
+                    told.ended.get_or_insert_with(|| (end.as_str().to_owned(), *rung, at));
                 }
                 Event::WorkerJoined { browser: of, .. } if *of == browser => {
                     told.joined.get_or_insert(at);

@@ -111,20 +111,15 @@ impl Run {
         }
         let (good, all) = self.recovered();
         println!("\nrecovered: {good} of {all} ({:.2} %)", 100.0 * good as f64 / all as f64);
-        let kinds: [(&str, fn(&Went) -> bool); 3] = [
-            ("all", |_| true),
-            ("those that tell of themselves", |went| went.fault.tells()),
-            ("hangs, which only silence tells of", |went| !went.fault.tells()),
-        ];
-        for (name, fits) in kinds {
-            let ratios: Vec<f64> =
-                self.went.iter().filter(|went| fits(went)).filter_map(Went::ratio).collect();
-            println!(
-                "time over that of the bare deed, {name}: median {:.2} of {}",
-                quantile(&ratios, 0.5),
-                ratios.len()
-            );
-        }
+        let ratio = |name: &str, fits: &dyn Fn(&Went) -> bool| {
+            let chosen = self.went.iter().filter(|went| fits(went));
+            let ratios: Vec<f64> = chosen.filter_map(Went::ratio).collect();
+            let median = quantile(&ratios, 0.5);
+            println!("time over that of the bare deed, {name}: median {median:.2} of {}", ratios.len());
+        };
+        ratio("all", &|_| true);
+        ratio("what tells of itself", &|went| went.fault.tells());
+        ratio("what only silence tells of", &|went| !went.fault.tells());
         let failed: u64 = self.errors.values().sum();
         println!(
             "requests: {} sent, {} right ({:.3} %), {} wrong, {} altered on purpose, {failed} errors {:?}",
