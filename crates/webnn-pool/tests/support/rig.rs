@@ -11,7 +11,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use vocab::{Backend, BrowserName, WorkerId};
-use webnn_pool::{AcceleratedModel, Accelerator, BridgeConfig, LaunchSpec, RunOptions};
+use webnn_pool::{AcceleratedModel, Accelerator, BridgeConfig, LaunchSpec, RecoveryOptions, RunOptions};
 
 use super::ends::Ends;
 use super::known::Known;
@@ -72,7 +72,8 @@ pub fn spec(browser: BrowserName, backend: Backend) -> LaunchSpec {
 }
 
 impl Rig {
-    /// A pool of these browsers on one backend. Without `bound`, the load goes wherever it may. Software that stands in
+    /// A pool of these browsers on one backend. Without `bound`, the load goes wherever it may; with it, each engine has
+    /// callers of its own, who would gain nothing from another browser in its place, so none takes it. Software that stands in
     /// for a graphics device is too slow for the large model, so there the small one stands in for it.
     pub async fn open(specs: Vec<LaunchSpec>, backend: Backend, bound: bool) -> Self {
         let before = Before { sockets: sockets(), tasks: alive_tasks() };
@@ -84,7 +85,9 @@ impl Rig {
         let listen = bridge.listen;
         let proxy = Proxy::start(bridge.listen).await;
         bridge.public_origin = Some(format!("http://{}", proxy.address));
-        let mut builder = Accelerator::builder().bridge(bridge);
+        let mut recovery = RecoveryOptions::default();
+        recovery.switch = !bound;
+        let mut builder = Accelerator::builder().bridge(bridge).recovery(recovery);
         for spec in specs {
             builder = builder.launch(spec);
         }
@@ -118,6 +121,7 @@ impl Rig {
         if !bound {
             this.spawn_load(None);
         }
+        this.set_clock();
         this
     }
 
