@@ -9,7 +9,7 @@ use support::{Backend, BrowserName, Kept, Known, Proxy, Role, proxied, spec};
 use telemetry::BreakerState;
 use tensor::{NamedTensor, Tensor};
 use vocab::FailureKind;
-use webnn_pool::{Accelerator, PoolConfig, RunError};
+use webnn_pool::{Accelerator, PoolConfig, RecoveryOptions, RunError};
 
 struct Rig {
     accelerator: Accelerator,
@@ -26,7 +26,7 @@ impl Rig {
             set.breaker.jitter = 0.0;
         }
         let specs = browsers.iter().map(|&browser| spec(browser, Backend::Wasm)).collect();
-        let (accelerator, proxy, temp) = proxied(specs, pool).await;
+        let (accelerator, proxy, temp) = proxied(specs, pool, RecoveryOptions::default()).await;
         let golden = Known::open(&accelerator, "micro/golden-f32", "golden", Backend::Wasm).await;
         let rig = Self { accelerator, proxy, golden, _temp: temp };
         for &browser in browsers {

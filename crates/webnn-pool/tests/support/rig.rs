@@ -11,7 +11,9 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use vocab::{Backend, BrowserName, WorkerId};
-use webnn_pool::{AcceleratedModel, Accelerator, BridgeConfig, LaunchSpec, PoolConfig, RunOptions};
+use webnn_pool::{
+    AcceleratedModel, Accelerator, BridgeConfig, LaunchSpec, PoolConfig, RecoveryOptions, RunOptions,
+};
 
 use super::ends::Ends;
 use super::known::Known;
@@ -72,7 +74,11 @@ pub fn spec(browser: BrowserName, backend: Backend) -> LaunchSpec {
 }
 
 /// Browsers whose connections go through a proxy that can cut them and put hooks into their pages.
-pub async fn proxied(specs: Vec<LaunchSpec>, pool: PoolConfig) -> (Accelerator, Proxy, Kept) {
+pub async fn proxied(
+    specs: Vec<LaunchSpec>,
+    pool: PoolConfig,
+    recovery: RecoveryOptions,
+) -> (Accelerator, Proxy, Kept) {
     let temp = Kept::new();
     let home = Home::locate().expect("a home");
     let mut bridge = BridgeConfig::new(find_runtime(&home).expect("run cargo xtask setup"));
@@ -80,7 +86,7 @@ pub async fn proxied(specs: Vec<LaunchSpec>, pool: PoolConfig) -> (Accelerator, 
     bridge.listen = free_port();
     let proxy = Proxy::start(bridge.listen).await;
     bridge.public_origin = Some(format!("http://{}", proxy.address));
-    let mut builder = Accelerator::builder().bridge(bridge).pool(pool);
+    let mut builder = Accelerator::builder().bridge(bridge).pool(pool).recovery(recovery);
     for spec in specs {
         builder = builder.launch(spec);
     }
@@ -88,7 +94,8 @@ pub async fn proxied(specs: Vec<LaunchSpec>, pool: PoolConfig) -> (Accelerator, 
 }
 
 impl Rig {
-    /// A pool of these browsers on one backend. Without `bound`, the load goes wherever it may. Software that stands in
+    /// A pool of these browsers on one backend. Without `bound`, the load goes wherever it may; with it, each engine has
+    /// callers of its own, who would gain nothing from another browser in its place, so none takes it. Software that stands in
     /// for a graphics device is too slow for the large model, so there the small one stands in for it.
     pub async fn open(specs: Vec<LaunchSpec>, backend: Backend, bound: bool) -> Self {
         let before = Before { sockets: sockets(), tasks: alive_tasks() };
@@ -96,7 +103,9 @@ impl Rig {
         // So that wrong numbers are found out while somebody waits for that.
         pool.checks.interval = Duration::from_millis(500);
         pool.checks.share = 0.1;
-        let (accelerator, proxy, temp) = proxied(specs, pool).await;
+        let mut recovery = RecoveryOptions::default();
+        recovery.switch = !bound;
+        let (accelerator, proxy, temp) = proxied(specs, pool, recovery).await;
         let listen = proxy.to;
         let golden = Known::open(&accelerator, "micro/golden-f32", "golden", backend).await;
         let held = match backend {
@@ -127,6 +136,7 @@ impl Rig {
         if !bound {
             this.spawn_load(None);
         }
+        this.set_clock();
         this
     }
 
