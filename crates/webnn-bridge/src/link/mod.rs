@@ -7,6 +7,7 @@ mod memory;
 mod page;
 mod ping;
 mod presence;
+mod usual;
 mod worker_link;
 
 pub use end::PageEnd;
@@ -15,3 +16,4 @@ pub use memory::{HeapReading, PageMemory};
 pub use page::Page;
 pub(crate) use page::{PageParts, PageState};
 pub(crate) use presence::Presence;
+pub(crate) use usual::Durations;

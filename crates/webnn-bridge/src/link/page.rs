@@ -10,13 +10,14 @@ use parking_lot::Mutex;
 use pool_core::{BackendInfo, LinkError, WorkerInfo};
 use tokio::sync::watch;
 use tokio::time::Instant;
-use vocab::{Backend, BrowserName, DeviceKind, FailureKind, SessionId};
+use vocab::{Backend, BrowserName, DeviceKind, FailureKind, ModelHash, SessionId};
 
 use super::end::{EndSignal, PageEnd};
 use super::engine::Engine;
 use super::memory::{Ledger, PageMemory};
 use super::ping::Pings;
 use super::presence::Presence;
+use super::usual::{Durations, Loaded};
 use crate::config::BridgeLimits;
 use crate::protocol::{Admission, Hello, ToPage, Verdict};
 use crate::store::ModelStore;
@@ -32,37 +33,10 @@ pub(crate) struct PageParts {
     pub(crate) presence: Presence,
     pub(crate) limits: BridgeLimits,
     pub(crate) store: Arc<ModelStore>,
+    /// How long runs took, on whichever page.
+    pub(crate) durations: Arc<Durations>,
     pub(crate) memory_budget_bytes: u64,
     pub(crate) slots: u32,
-}
-
-/// A session on a page.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Loaded {
-    pub(super) backend: Backend,
-    /// The run that took longest: how long, and how many bytes went in.
-    longest: Option<(Duration, u64)>,
-}
-
-impl Loaded {
-    pub(super) fn new(backend: Backend) -> Self {
-        Self { backend, longest: None }
-    }
-
-    /// A run of so many bytes took so long.
-    pub(super) fn took(&mut self, took: Duration, bytes: u64) {
-        if self.longest.is_none_or(|(longest, _)| took > longest) {
-            self.longest = Some((took, bytes));
-        }
-    }
-
-    /// How long a run of so many bytes may take, by the longest one: no operator that is in use grows faster than with
-    /// the square of its input. `None` where none has ended yet.
-    pub(super) fn usual(&self, bytes: u64) -> Option<Duration> {
-        let (longest, of) = self.longest?;
-        let growth = (bytes as f64 / of.max(1) as f64).max(1.0);
-        Some(Duration::try_from_secs_f64(longest.as_secs_f64() * growth * growth).unwrap_or(Duration::MAX))
-    }
 }
 
 /// How much later than an engine's connection that of its page may be seen to break, where both broke together.
@@ -122,6 +96,11 @@ impl PageState {
 
     pub(super) fn store(&self) -> &Arc<ModelStore> {
         &self.parts.store
+    }
+
+    /// A session of a model that this page has loaded.
+    pub(super) fn loaded(&self, backend: Backend, model: ModelHash) -> Loaded {
+        Loaded::new(&self.parts.durations, self.parts.browser, backend, model)
     }
 
     pub(crate) fn pings(&self) -> &Pings {
@@ -424,23 +403,5 @@ impl Page {
     #[must_use]
     pub fn calls_in_flight(&self) -> usize {
         self.state.engines.lock().values().map(|engine| engine.waiting()).sum()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn larger_inputs_may_take_the_square_of_their_growth() {
-        let ms = Duration::from_millis;
-        let mut loaded = Loaded::new(Backend::Wasm);
-        assert_eq!(loaded.usual(1_000), None);
-        loaded.took(ms(10), 1_000);
-        loaded.took(ms(5), 2_000);
-        assert_eq!(loaded.usual(500), Some(ms(10)));
-        assert_eq!(loaded.usual(3_000), Some(ms(90)));
-        loaded.took(ms(20), 4_000);
-        assert_eq!(loaded.usual(4_000), Some(ms(20)));
     }
 }

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use vocab::{Backend, DeviceKind, FailureKind, SessionId};
 
 use super::call::{CallTerms, protocol_error};
-use super::page::{Loaded, Page};
+use super::page::Page;
 use crate::protocol::{FileMeta, LoadMeta, LoadedMeta, ResultMeta, RunMeta, UnloadMeta, kind};
 
 /// How long a page may take to drop a session.
@@ -60,7 +60,7 @@ impl WorkerLink for Page {
         };
         let answer = self.state.call(&engine, id, frame, terms).await?;
         let loaded: LoadedMeta = read_meta(&answer)?;
-        self.state.sessions.insert(session, Loaded::new(backend));
+        self.state.sessions.insert(session, self.state.loaded(backend, model.hash));
         let LoadedMeta { load_ms, fetch_ms, create_ms, source, placement, heap_bytes, heap_growth_bytes } =
             loaded;
         // Earlier here than over the control connection, and whoever loads next counts on it.
@@ -93,12 +93,13 @@ impl WorkerLink for Page {
         // The caller's tensors are in the frame now; holding them longer would only hold memory.
         drop(inputs);
         let bytes = frame.len() as u64;
-        let usual = self.state.sessions.get(&session).and_then(|loaded| loaded.usual(bytes));
+        let loaded = self.state.sessions.get(&session).map(|loaded| loaded.clone());
+        let usual = loaded.as_ref().and_then(|loaded| loaded.usual(bytes));
         let terms =
             CallTerms { answer: kind::RESULT, phase: "running the model", usual, deadline, cancel: &cancel };
         let began = Instant::now();
         let answer = self.state.call(&engine, id, frame, terms).await?;
-        if let Some(mut loaded) = self.state.sessions.get_mut(&session) {
+        if let Some(loaded) = loaded {
             loaded.took(began.elapsed(), bytes);
         }
         let ResultMeta { in_page_ms } = read_meta(&answer)?;

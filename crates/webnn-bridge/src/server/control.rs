@@ -143,6 +143,7 @@ fn page_parts(
         presence: Presence::new(control),
         limits: state.config.limits.clone(),
         store: Arc::clone(&state.store),
+        durations: Arc::clone(&state.durations),
         memory_budget_bytes: state.config.memory_budget_bytes,
         slots: state.config.slots,
     }

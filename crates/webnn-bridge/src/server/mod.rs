@@ -23,6 +23,7 @@ use tokio_util::task::TaskTracker;
 use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::config::BridgeConfig;
+use crate::link::Durations;
 use crate::store::ModelStore;
 pub(crate) use registry::{LaunchGuard, Pages, Registry};
 
@@ -34,6 +35,7 @@ pub(crate) struct ServerState {
     pub(crate) origin: String,
     pub(crate) store: Arc<ModelStore>,
     pub(crate) registry: Registry,
+    pub(crate) durations: Arc<Durations>,
     pub(crate) stop: CancellationToken,
     pub(crate) tasks: TaskTracker,
 }
@@ -61,6 +63,7 @@ pub(crate) async fn serve(
         origin,
         store,
         registry: Registry::default(),
+        durations: Arc::default(),
         stop: stop.clone(),
         tasks: tasks.clone(),
     });
