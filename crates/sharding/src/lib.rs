@@ -1,6 +1,7 @@
 //! Cuts ONNX models into sub-models that hold only their own weights, and runs them together.
 
 mod cut;
+mod exec;
 mod graph;
 mod plan;
 mod read;
@@ -8,9 +9,14 @@ mod strategies;
 mod types;
 mod write;
 
+pub use exec::{
+    Answer, CacheKeeper, CachesAt, CachesLost, ComponentMetrics, Executor, ExecutorConfig,
+    ExecutorConfigError, ExecutorStats, HostError, LoadCall, Phase, RunCall, RunError, RunMetrics, RunReply,
+    Sequence, SequenceId, StageError, StageHost, Step, Unload, WorkerHealth,
+};
 pub use plan::{
-    DataFile, Estimate, Flow, Link, Output, Plan, PlanError, Request, Shared, Sharding, Stage, State, Verdict,
-    WorkerSpec, plan, svg,
+    DataFile, Estimate, Flow, Link, Output, Plan, PlanError, Request, Sharding, Shared, Stage, State,
+    Verdict, WorkerSpec, plan, svg,
 };
 pub use read::{ModelFile, ReadError};
 pub use strategies::{Misfit, Strategy, UnknownStrategy};

@@ -54,14 +54,14 @@ fn bytes(graph: &Graph, weight: ValueId) -> u64 {
 fn work(graph: &Graph, node: NodeId, assumed: &Assumptions) -> u64 {
     let of = &graph.nodes[node];
     let elements = |value: ValueId| graph.values[value].ty.as_ref().and_then(|ty| assumed.elements(ty));
-    let dims = |at: usize| of.inputs.get(at).and_then(|&value| graph.values[value].ty.as_ref()?.dims.as_deref());
+    let dims =
+        |at: usize| of.inputs.get(at).and_then(|&value| graph.values[value].ty.as_ref()?.dims.as_deref());
     let given: u64 = of.outputs.iter().filter_map(|&value| elements(value)).sum();
     let size = |dim: &Dim| assumed.size(dim);
     let name = of.op.rsplit(':').next().unwrap_or_default();
     let sums = match name {
-        "MatMul" | "MatMulInteger" | "FusedMatMul" | "Gemm" | "MatMulNBits" | "QLinearMatMul" | "FusedGemm" => {
-            dims(0).and_then(<[Dim]>::last).map(size)
-        }
+        "MatMul" | "MatMulInteger" | "FusedMatMul" | "Gemm" | "MatMulNBits" | "QLinearMatMul"
+        | "FusedGemm" => dims(0).and_then(<[Dim]>::last).map(size),
         "Conv" | "ConvInteger" | "FusedConv" | "ConvTranspose" => {
             dims(1).map(|kernel| kernel.iter().skip(1).map(size).product())
         }

@@ -17,7 +17,8 @@ pub(crate) struct Live {
 impl Live {
     pub(crate) fn of(graph: &Graph, order: &Order, states: &[State], assumed: &Assumptions) -> Self {
         let places = order.nodes.len() + 1;
-        let mut live = Self { bytes: vec![0; places], count: vec![0; places], forbidden: vec![false; places] };
+        let mut live =
+            Self { bytes: vec![0; places], count: vec![0; places], forbidden: vec![false; places] };
         for value in 0..graph.values.len() {
             let Some((first, last)) = span(graph, order, value) else { continue };
             let ty = graph.values[value].ty.as_ref();
@@ -32,7 +33,8 @@ impl Live {
             let takers = graph.values[state.past].consumers.iter().map(|&node| order.position[node]);
             let giver = graph.live_producer(state.present).map(|node| order.position[node]);
             let places = takers.filter(|&at| at != usize::MAX).chain(giver);
-            let (first, last) = places.fold((usize::MAX, 0), |(first, last), at| (at.min(first), at.max(last)));
+            let (first, last) =
+                places.fold((usize::MAX, 0), |(first, last), at| (at.min(first), at.max(last)));
             if first < last {
                 live.forbidden[first + 1..=last].fill(true);
             }

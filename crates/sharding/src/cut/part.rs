@@ -3,8 +3,8 @@
 use std::collections::{BTreeSet, HashSet};
 
 use onnx_graph::proto::{
-    Dimension, DimensionValue, FunctionProto, GraphProto, ModelProto, NodeProto, TensorShapeProto, TensorType,
-    TypeProto, TypeValue, ValueInfoProto,
+    Dimension, DimensionValue, FunctionProto, GraphProto, ModelProto, NodeProto, TensorShapeProto,
+    TensorType, TypeProto, TypeValue, ValueInfoProto,
 };
 use tensor::Dim;
 
@@ -47,10 +47,12 @@ pub(crate) fn extract(study: &Study<'_>, live: &[NodeId], outputs: &BTreeSet<Val
     };
     let node: Vec<NodeProto> = nodes.iter().map(|&node| main.node[node].clone()).collect();
     let is_own_weight = |name: &str| graph.by_name.get(name).is_some_and(|value| weights.contains(value));
-    let computed: HashSet<&str> = node.iter().flat_map(|node| node.output.iter().map(String::as_str)).collect();
+    let computed: HashSet<&str> =
+        node.iter().flat_map(|node| node.output.iter().map(String::as_str)).collect();
     let inputs: Vec<ValueId> = inputs.into_iter().collect();
     let outputs: Vec<ValueId> = outputs.iter().copied().collect();
-    let boundary: HashSet<&str> = inputs.iter().chain(&outputs).map(|&value| &*graph.values[value].name).collect();
+    let boundary: HashSet<&str> =
+        inputs.iter().chain(&outputs).map(|&value| &*graph.values[value].name).collect();
     // Older files list weights among the inputs too.
     let listed = main.input.iter().filter(|input| is_own_weight(input.name())).cloned();
     let typed = |value: &ValueId| info(study, main, *value);
@@ -138,9 +140,10 @@ fn used_functions(model: &ModelProto, nodes: &[NodeProto]) -> Vec<FunctionProto>
     let mut used: BTreeSet<usize> = BTreeSet::new();
     let mut open: Vec<&NodeProto> = nodes.iter().collect();
     while let Some(node) = open.pop() {
-        let called = model.functions.iter().enumerate().filter(|(_, function)| {
-            function.name() == node.op_type() && function.domain() == node.domain()
-        });
+        let called =
+            model.functions.iter().enumerate().filter(|(_, function)| {
+                function.name() == node.op_type() && function.domain() == node.domain()
+            });
         for (at, function) in called {
             if used.insert(at) {
                 open.extend(&function.node);
@@ -155,4 +158,3 @@ fn used_functions(model: &ModelProto, nodes: &[NodeProto]) -> Vec<FunctionProto>
     }
     used.into_iter().map(|at| model.functions[at].clone()).collect()
 }
-

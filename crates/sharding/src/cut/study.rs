@@ -44,10 +44,23 @@ impl<'m> Study<'m> {
     /// Whether a node does the heavy work of a network with a weight of its own.
     pub(crate) fn computes(&self, node: NodeId) -> bool {
         const HEAVY: [&str; 14] = [
-            "MatMul", "Gemm", "Conv", "ConvTranspose", "MatMulInteger", "ConvInteger", "QLinearMatMul", "QLinearConv",
-            "MatMulNBits", "FusedMatMul", "FusedConv", "FusedGemm", "LSTM", "GRU",
+            "MatMul",
+            "Gemm",
+            "Conv",
+            "ConvTranspose",
+            "MatMulInteger",
+            "ConvInteger",
+            "QLinearMatMul",
+            "QLinearConv",
+            "MatMulNBits",
+            "FusedMatMul",
+            "FusedConv",
+            "FusedGemm",
+            "LSTM",
+            "GRU",
         ];
         let op = self.graph.nodes[node].op.rsplit(':').next().unwrap_or_default();
-        HEAVY.contains(&op) && self.graph.nodes[node].inputs.iter().any(|&value| self.graph.is_constant(value))
+        HEAVY.contains(&op)
+            && self.graph.nodes[node].inputs.iter().any(|&value| self.graph.is_constant(value))
     }
 }

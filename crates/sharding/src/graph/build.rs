@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use onnx_graph::proto::{ModelProto, NodeProto};
 
+use super::captures::subgraphs;
 use super::{Graph, Node, NodeId, Origin, Role, Value, ValueId, captures, weight_bytes};
 
 /// Operators that draw at random: two copies of one give two different values, so they are no constants.
@@ -102,7 +103,7 @@ impl Graph {
 fn draws(node: &NodeProto, random: &BTreeSet<&str>) -> bool {
     RANDOM.contains(&node.op_type())
         || random.contains(node.op_type())
-        || super::captures::subgraphs(node).any(|graph| graph.node.iter().any(|inner| draws(inner, random)))
+        || subgraphs(node).any(|graph| graph.node.iter().any(|inner| draws(inner, random)))
 }
 
 /// The names of the model's functions that draw at random, directly or through others.

@@ -28,7 +28,8 @@ fn free<'a>(graph: &'a GraphProto, found: &mut dyn FnMut(&'a str)) {
     let inputs = graph.input.iter().map(|input| input.name());
     let constants = graph.initializer.iter().map(|constant| constant.name());
     let sparse = graph.sparse_initializer.iter().filter_map(|sparse| sparse.values.as_ref());
-    let mut defined: HashSet<&str> = inputs.chain(constants).chain(sparse.map(|values| values.name())).collect();
+    let mut defined: HashSet<&str> =
+        inputs.chain(constants).chain(sparse.map(|values| values.name())).collect();
     for node in &graph.node {
         for name in node.input.iter().map(String::as_str).filter(|name| !name.is_empty()) {
             if !defined.contains(name) {

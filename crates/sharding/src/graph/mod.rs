@@ -104,18 +104,6 @@ impl Graph {
         }
     }
 
-    /// The live nodes, by number.
-    pub(crate) fn live(&self) -> impl Iterator<Item = NodeId> + '_ {
-        (0..self.nodes.len()).filter(|&node| self.nodes[node].role == Role::Live)
-    }
-
-    /// The live nodes that take something of a node.
-    pub(crate) fn successors(&self, node: NodeId) -> impl Iterator<Item = NodeId> + '_ {
-        let outputs = self.nodes[node].outputs.iter();
-        let takers = outputs.flat_map(|&value| self.values[value].consumers.iter().copied());
-        takers.filter(|&taker| self.nodes[taker].role == Role::Live)
-    }
-
     /// The live nodes that give a node something.
     pub(crate) fn predecessors(&self, node: NodeId) -> impl Iterator<Item = NodeId> + '_ {
         self.nodes[node].inputs.iter().filter_map(|&value| self.live_producer(value))

@@ -24,30 +24,33 @@ pub(crate) struct Repeat {
 /// For each node in order, what it computes as a number: operator, attributes, and the shapes of its weights.
 pub(crate) fn signatures(graph: &Graph, model: &ModelProto, order: &Order) -> Vec<u64> {
     let protos = model.graph.as_ref().map_or(&[][..], |graph| &graph.node);
-    order.nodes.iter().map(|&node| {
-        let mut hash = DefaultHasher::new();
-        graph.nodes[node].op.hash(&mut hash);
-        for attribute in &protos[node].attribute {
-            attribute.name().hash(&mut hash);
-            (attribute.i, attribute.f.map(f32::to_bits), &attribute.ints, &attribute.s).hash(&mut hash);
-        }
-        for &value in &graph.nodes[node].inputs {
-            let of = &graph.values[value];
-            let kind = match of.origin {
-                Origin::Weight(_) => 0_u8,
-                _ if graph.is_constant(value) => 0,
-                Origin::Input => 1,
-                Origin::Node(_) => 2,
-            };
-            // An input's place is taken by a value in other layers, such as the first one's.
-            (kind == 0).hash(&mut hash);
-            if kind == 0 {
-                of.ty.hash(&mut hash);
+    order
+        .nodes
+        .iter()
+        .map(|&node| {
+            let mut hash = DefaultHasher::new();
+            graph.nodes[node].op.hash(&mut hash);
+            for attribute in &protos[node].attribute {
+                attribute.name().hash(&mut hash);
+                (attribute.i, attribute.f.map(f32::to_bits), &attribute.ints, &attribute.s).hash(&mut hash);
             }
-        }
-        hash.finish()
-    })
-    .collect()
+            for &value in &graph.nodes[node].inputs {
+                let of = &graph.values[value];
+                let kind = match of.origin {
+                    Origin::Weight(_) => 0_u8,
+                    _ if graph.is_constant(value) => 0,
+                    Origin::Input => 1,
+                    Origin::Node(_) => 2,
+                };
+                // An input's place is taken by a value in other layers, such as the first one's.
+                (kind == 0).hash(&mut hash);
+                if kind == 0 {
+                    of.ty.hash(&mut hash);
+                }
+            }
+            hash.finish()
+        })
+        .collect()
 }
 
 /// The stretches that repeat, from the front to the back, none overlapping another.
@@ -103,7 +106,8 @@ fn best(signatures: &[u64]) -> Option<Repeat> {
     let mut periods: Vec<(usize, usize)> = periods.into_iter().filter(|&(period, _)| period >= 3).collect();
     periods.sort_by_key(|&(period, count)| (std::cmp::Reverse(count), period));
     periods.truncate(PERIODS);
-    let runs: Vec<Repeat> = periods.into_iter().filter_map(|(period, _)| longest(signatures, period)).collect();
+    let runs: Vec<Repeat> =
+        periods.into_iter().filter_map(|(period, _)| longest(signatures, period)).collect();
     let most = runs.iter().map(|run| run.end - run.start).max()?;
     runs.into_iter().filter(|run| (run.end - run.start) * 10 >= most * 9).min_by_key(|run| run.period)
 }

@@ -41,7 +41,8 @@ pub(crate) fn states(graph: &Graph, model: &ModelProto) -> Vec<State> {
             Some(State { past, present, axis })
         });
         let state = by_structure.or_else(|| {
-            let named = outputs.find(|&output| alike(&graph.values[past].name, &graph.values[output].name))?;
+            let named =
+                outputs.find(|&output| alike(&graph.values[past].name, &graph.values[output].name))?;
             depends(graph, named, past).then_some(State { past, present: named, axis: Some(2) })
         });
         found.extend(state);
@@ -81,7 +82,9 @@ fn handed_on(graph: &Graph, nodes: &[NodeProto], past: ValueId, present: ValueId
 fn alike(past: &str, present: &str) -> bool {
     let rest = |name: &str, words: &[&str]| {
         let name = name.to_ascii_lowercase();
-        words.iter().find_map(|word| Some(name.strip_prefix(word)?.trim_start_matches(['.', '_', '/']).to_owned()))
+        words
+            .iter()
+            .find_map(|word| Some(name.strip_prefix(word)?.trim_start_matches(['.', '_', '/']).to_owned()))
     };
     let past = rest(past, &["past_key_values", "past_key_value", "past", "cache_in"]);
     let present = rest(present, &["present_key_values", "present_key_value", "present", "cache_out"]);

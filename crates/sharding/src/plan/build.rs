@@ -166,7 +166,8 @@ fn outputs(graph: &Graph, parts: &[Part]) -> Result<Vec<Output>, Misfit> {
 fn states(study: &Study<'_>, parts: &[Part]) -> Result<Vec<State>, Misfit> {
     let mut found = Vec::new();
     for state in &study.states {
-        let takers: Vec<usize> = (0..parts.len()).filter(|&at| parts[at].inputs.contains(&state.past)).collect();
+        let takers: Vec<usize> =
+            (0..parts.len()).filter(|&at| parts[at].inputs.contains(&state.past)).collect();
         let giver = parts.iter().position(|part| part.outputs.contains(&state.present));
         let (past, present) = (&study.graph.values[state.past], &study.graph.values[state.present]);
         let (&[taker], true) = (&takers[..], takers.first().copied() == giver) else {
@@ -214,13 +215,15 @@ fn crossings(plan: &Plan) -> (usize, u64) {
     let mut longest = vec![0; plan.stages.len()];
     let shard = |stage: usize| plan.stages[stage].shard;
     for stage in &plan.stages {
-        let before = stage.depends_on.iter().map(|&before| {
-            longest[before] + usize::from(shard(before) != stage.shard)
-        });
+        let before = stage
+            .depends_on
+            .iter()
+            .map(|&before| longest[before] + usize::from(shard(before) != stage.shard));
         longest[stage.index] = before.max().unwrap_or(0);
     }
     let bytes = plan.flows.iter().map(|flow| {
-        let others: BTreeSet<usize> = flow.to.iter().map(|&to| shard(to)).filter(|&to| to != shard(flow.from)).collect();
+        let others: BTreeSet<usize> =
+            flow.to.iter().map(|&to| shard(to)).filter(|&to| to != shard(flow.from)).collect();
         flow.bytes.unwrap_or(0) * others.len() as u64
     });
     (longest.into_iter().max().unwrap_or(0), bytes.sum())

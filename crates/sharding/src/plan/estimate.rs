@@ -79,7 +79,8 @@ pub(crate) fn estimate(plan: &Plan, request: &Request) -> Option<Estimate> {
     for stage in &plan.stages {
         let arrival = stage.depends_on.iter().map(|&before| {
             let from = &plan.stages[before];
-            let bytes = plan.flows.iter().filter(|flow| flow.from == before && flow.to.contains(&stage.index));
+            let bytes =
+                plan.flows.iter().filter(|flow| flow.from == before && flow.to.contains(&stage.index));
             let bytes: u64 = bytes.filter_map(|flow| flow.bytes).sum();
             let sent = request.link.latency_s + bytes as f64 / request.link.bytes_per_s;
             done[before] + if from.shard == stage.shard { 0.0 } else { sent }

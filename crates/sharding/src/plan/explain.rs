@@ -67,8 +67,14 @@ impl Plan {
             }
         }
         if !self.shared.is_empty() {
-            let extra: u64 = self.shared.iter().map(|shared| shared.bytes * (shared.stages.len() as u64 - 1)).sum();
-            writeln!(f, "{} weights are in several stages, {} more than once", self.shared.len(), size(extra))?;
+            let extra: u64 =
+                self.shared.iter().map(|shared| shared.bytes * (shared.stages.len() as u64 - 1)).sum();
+            writeln!(
+                f,
+                "{} weights are in several stages, {} more than once",
+                self.shared.len(),
+                size(extra)
+            )?;
         }
         if let Some(estimate) = &self.estimate {
             let ms = |seconds: f64| seconds * 1e3;

@@ -46,8 +46,10 @@ pub fn svg(plan: &Plan) -> String {
     ));
     for stage in &plan.stages {
         for &before in &stage.depends_on {
-            let flows = plan.flows.iter().filter(|flow| flow.from == before && flow.to.contains(&stage.index));
-            let (count, bytes) = flows.fold((0, 0), |(count, bytes), flow| (count + 1, bytes + flow.bytes.unwrap_or(0)));
+            let flows =
+                plan.flows.iter().filter(|flow| flow.from == before && flow.to.contains(&stage.index));
+            let (count, bytes) =
+                flows.fold((0, 0), |(count, bytes), flow| (count + 1, bytes + flow.bytes.unwrap_or(0)));
             let (from, to) = (corner[before], corner[stage.index]);
             let (x1, y1, x2, y2) = (from.0 + BOX.0, from.1 + BOX.1 / 2, to.0, to.1 + BOX.1 / 2);
             let bend = (x1 + x2) / 2;

@@ -7,9 +7,7 @@
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek};
 
-use super::wire::{
-    FIXED32, FIXED64, LENGTH, VARINT, put_bytes, put_key, put_varint, read_varint,
-};
+use super::wire::{FIXED32, FIXED64, LENGTH, VARINT, put_bytes, put_key, put_varint, read_varint};
 
 /// The location that means the model's own file. No file beside a model can have it: `#` ends a path in a URL.
 pub(crate) const SELF: &str = "#self";

@@ -146,7 +146,8 @@ fn residual(study: &Study<'_>, node: NodeId) -> Option<HashSet<NodeId>> {
     if !(op == "Add" || op == "Sum" || fused) {
         return None;
     }
-    let sides: Vec<NodeId> = graph.nodes[node].inputs.iter().filter_map(|&value| graph.live_producer(value)).collect();
+    let sides: Vec<NodeId> =
+        graph.nodes[node].inputs.iter().filter_map(|&value| graph.live_producer(value)).collect();
     let &[a, b] = &sides[..] else { return None };
     let around = |skip: NodeId, through: NodeId| {
         let floor = study.order.position[skip];

@@ -64,7 +64,9 @@ fn local(study: &Study<'_>, places: impl Iterator<Item = usize>) -> Vec<usize> {
 /// Where one repetition ends and the next begins: the offset within the period at which least crosses in sum, and among
 /// equals the one from which the way to the block's attention is shortest.
 fn boundaries(study: &Study<'_>, repeat: &Repeat) -> Vec<usize> {
-    let at = |offset: usize| (repeat.start + offset..=repeat.end).step_by(repeat.period).filter(|&place| place > 0);
+    let at = |offset: usize| {
+        (repeat.start + offset..=repeat.end).step_by(repeat.period).filter(|&place| place > 0)
+    };
     let attention = |offset: usize| {
         let from = repeat.start + offset;
         let block = study.order.nodes.get(from..from + repeat.period).unwrap_or_default();

@@ -12,7 +12,8 @@ use crate::graph::NodeId;
 
 pub(super) fn propose(study: &Study<'_>, shards: usize) -> Result<Proposal, Misfit> {
     let (mut components, how) = components(study)?;
-    let weight = |nodes: &[NodeId]| nodes.iter().map(|&node| study.costs.mass[study.order.position[node]] + 1).sum();
+    let weight =
+        |nodes: &[NodeId]| nodes.iter().map(|&node| study.costs.mass[study.order.position[node]] + 1).sum();
     if components.len() >= shards {
         let weights: Vec<u64> = components.iter().map(|(_, nodes)| weight(nodes)).collect();
         let host = pack(&weights, shards);
@@ -77,9 +78,8 @@ fn sorted(study: &Study<'_>, components: &Components) -> bool {
         .iter()
         .map(|(label, nodes)| Draft { label: label.clone(), shard: 0, nodes: nodes.clone() })
         .collect();
-    quotient(&study.graph, &drafts).is_some_and(|found| {
-        found.flows.keys().all(|&value| study.graph.values[value].ty.is_some())
-    })
+    quotient(&study.graph, &drafts)
+        .is_some_and(|found| found.flows.keys().all(|&value| study.graph.values[value].ty.is_some()))
 }
 
 /// Moves the ends of a tower behind its last narrow place: what a decoder makes of an encoder's output for each of its
@@ -99,8 +99,12 @@ fn narrow(study: &Study<'_>, mut components: Components) -> Components {
             continue;
         }
         let Some(place) = (1..nodes.len()).rev().find(|&place| leaving[place] == least) else { continue };
-        let outputs = |node: &NodeId| study.graph.nodes[*node].outputs.iter().any(|&value| study.graph.values[value].is_output);
-        let work = |nodes: &[NodeId]| nodes.iter().map(|&node| study.costs.work[study.order.position[node]]).sum::<u64>();
+        let outputs = |node: &NodeId| {
+            study.graph.nodes[*node].outputs.iter().any(|&value| study.graph.values[value].is_output)
+        };
+        let work = |nodes: &[NodeId]| {
+            nodes.iter().map(|&node| study.costs.work[study.order.position[node]]).sum::<u64>()
+        };
         if nodes[place..].iter().any(outputs) || work(&nodes[place..]) * 2 > work(&nodes) {
             continue;
         }

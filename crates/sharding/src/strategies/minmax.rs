@@ -73,7 +73,8 @@ fn cheapest(
     uneven: &dyn Fn(usize, usize) -> u64,
     price: &dyn Fn(usize) -> u64,
 ) -> Option<Vec<usize>> {
-    let mut best: Vec<Option<u64>> = (0..count).map(|end| (weight(0, end) <= most).then(|| uneven(0, end))).collect();
+    let mut best: Vec<Option<u64>> =
+        (0..count).map(|end| (weight(0, end) <= most).then(|| uneven(0, end))).collect();
     let mut from: Vec<Vec<usize>> = Vec::new();
     for part in 1..parts {
         let mut next = vec![None; count];

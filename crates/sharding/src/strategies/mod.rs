@@ -3,6 +3,7 @@
 mod attention;
 mod blocks;
 mod component;
+mod held;
 mod layer;
 mod minmax;
 mod names;
@@ -86,7 +87,9 @@ pub enum Misfit {
     #[error("the model has no feed-forward block that a residual connection goes around")]
     NoFeedForward,
     /// The model is all of one piece.
-    #[error("the model has one component only: no two parts of it depend on different inputs, and no names tell them apart")]
+    #[error(
+        "the model has one component only: no two parts of it depend on different inputs, and no names tell them apart"
+    )]
     OneComponent,
     /// One shard cannot hold two kinds of blocks apart.
     #[error("at least two shards are needed to keep attention and feed-forward apart")]
@@ -107,7 +110,9 @@ pub enum Misfit {
         name: String,
     },
     /// No workers were named, or no distribution respects their memory.
-    #[error("no distribution over the given workers fits their memory: the largest piece that cannot be cut needs {needed} bytes")]
+    #[error(
+        "no distribution over the given workers fits their memory: the largest piece that cannot be cut needs {needed} bytes"
+    )]
     OutOfMemory {
         /// Bytes that the largest piece needs on one worker.
         needed: u64,

@@ -7,8 +7,20 @@ use crate::graph::NodeId;
 
 /// What components are called.
 const WORDS: [&str; 14] = [
-    "encoder", "decoder", "text_model", "vision_model", "text", "vision", "audio", "image", "backbone", "neck", "fusion",
-    "unet", "vae", "detr",
+    "encoder",
+    "decoder",
+    "text_model",
+    "vision_model",
+    "text",
+    "vision",
+    "audio",
+    "image",
+    "backbone",
+    "neck",
+    "fusion",
+    "unet",
+    "vae",
+    "detr",
 ];
 
 /// The components by name, in the order in which they first occur; nodes without such a name go with the one that they
@@ -35,9 +47,9 @@ pub(super) fn named(study: &Study<'_>) -> Vec<(String, Vec<NodeId>)> {
     }
     // A word that hardly any node carries names no component.
     let total = study.order.nodes.len();
-    let strong = found.iter().all(|(_, nodes)| {
-        nodes.len() * 20 >= total && nodes.iter().any(|&node| study.computes(node))
-    });
+    let strong = found
+        .iter()
+        .all(|(_, nodes)| nodes.len() * 20 >= total && nodes.iter().any(|&node| study.computes(node)));
     if strong { found } else { Vec::new() }
 }
 

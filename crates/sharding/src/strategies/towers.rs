@@ -18,10 +18,13 @@ pub(super) fn towers(study: &Study<'_>) -> BTreeMap<Set, Vec<NodeId>> {
     loop {
         let parts = assign(study, &groups);
         // A tower that hardly computes is merged with the one that it first meets.
-        let work = |nodes: &Vec<NodeId>| nodes.iter().map(|&node| study.costs.work[study.order.position[node]]).sum::<u64>();
+        let work = |nodes: &Vec<NodeId>| {
+            nodes.iter().map(|&node| study.costs.work[study.order.position[node]]).sum::<u64>()
+        };
         let total: u64 = study.costs.work.iter().sum();
         let small = parts.iter().find(|(set, nodes)| {
-            let joins = parts.keys().any(|other| other.len() > 1 && set.iter().all(|tower| other.contains(tower)));
+            let joins =
+                parts.keys().any(|other| other.len() > 1 && set.iter().all(|tower| other.contains(tower)));
             set.len() == 1 && joins && work(nodes).saturating_mul(SMALLEST) < total
         });
         let Some((set, _)) = small else { return parts };
@@ -100,9 +103,11 @@ fn settle(study: &Study<'_>, raw: &[Set], heavy: &[bool], groups: &mut BTreeMap<
             Origin::Weight(_) => None,
         };
         let sides: Vec<(Set, bool)> = values.iter().filter_map(|&value| side(value)).collect();
-        let Some(home) = sides.iter().find(|(_, heavy)| *heavy).and_then(|(set, _)| {
-            set.iter().find(|input| seeded.contains(input)).copied()
-        }) else {
+        let Some(home) = sides
+            .iter()
+            .find(|(_, heavy)| *heavy)
+            .and_then(|(set, _)| set.iter().find(|input| seeded.contains(input)).copied())
+        else {
             continue;
         };
         for (set, _) in sides.iter().filter(|(_, heavy)| !heavy) {

@@ -59,7 +59,8 @@ mod tests {
 
     #[test]
     fn open_dimensions_have_the_size_that_is_assumed() {
-        let dims = vec![Dim::Symbol("batch_size".into()), Dim::Symbol("past".into()), Dim::Fixed(3), Dim::Unknown];
+        let dims =
+            vec![Dim::Symbol("batch_size".into()), Dim::Symbol("past".into()), Dim::Fixed(3), Dim::Unknown];
         let mut assumed = Assumptions { otherwise: 10, ..Assumptions::default() };
         let ty = ValueType::of(DType::I4, Some(dims));
         assert_eq!(assumed.elements(&ty), Some(300));

@@ -61,9 +61,7 @@ impl Context<'_> {
             "Loop" => self.looped(node, scope),
             "Scan" => self.scanned(node, scope),
             _ => {
-                let imports = &self.model.opset_import;
-                let standard = imports.iter().find(|import| matches!(import.domain(), "" | "ai.onnx"));
-                let at = At { node, scope, opset: standard.map_or(0, |import| import.version()) };
+                let at = At { node, scope };
                 let shapes = shapes::shapes(&at);
                 let elements = elements::elements(&at);
                 let shaped = elements.into_iter().enumerate();
@@ -146,7 +144,11 @@ impl Context<'_> {
         inputs.extend(carried.iter().cloned());
         let given = self.body(body, inputs, scope).into_iter().skip(1).enumerate();
         given
-            .map(|(at, ty)| if at < carried.len() { ty.map(|ty| ValueType::any(ty.dtype)) } else { stacked(ty) })
+            .map(
+                |(at, ty)| {
+                    if at < carried.len() { ty.map(|ty| ValueType::any(ty.dtype)) } else { stacked(ty) }
+                },
+            )
             .collect()
     }
 
@@ -159,7 +161,13 @@ impl Context<'_> {
         let inputs = node.input.iter().map(|name| scope.ty(name).map(|ty| ValueType::any(ty.dtype)));
         let given = self.body(body, inputs.collect(), scope).into_iter().enumerate();
         given
-            .map(|(at, ty)| if at < states { ty.map(|ty| ValueType::any(ty.dtype)) } else { ty.map(|ty| ValueType::any(ty.dtype)) })
+            .map(|(at, ty)| {
+                if at < states {
+                    ty.map(|ty| ValueType::any(ty.dtype))
+                } else {
+                    ty.map(|ty| ValueType::any(ty.dtype))
+                }
+            })
             .collect()
     }
 }
@@ -195,7 +203,7 @@ pub(crate) fn attribute<'a>(node: &'a NodeProto, name: &str) -> Option<&'a Attri
 /// Keeps track of small integers through the operators that exporters compute shapes with.
 fn fold(node: &NodeProto, scope: &mut Scope<'_>) {
     let Some(output) = node.output.first() else { return };
-    let at = At { node, scope, opset: 0 };
+    let at = At { node, scope };
     let ints = match node.op_type() {
         "Constant" => {
             let many = at.ints("value_ints").filter(|ints| !ints.is_empty()).map(<[i64]>::to_vec);

@@ -35,7 +35,8 @@ impl<'a> Scope<'a> {
     /// Takes in what a graph states: its inputs, outputs, weights and the types of values within.
     pub(crate) fn declare(&mut self, graph: &GraphProto) {
         let boundary = graph.input.iter().chain(&graph.output);
-        let named: HashSet<Dim> = boundary.clone().filter_map(stated).filter_map(|ty| ty.dims).flatten().collect();
+        let named: HashSet<Dim> =
+            boundary.clone().filter_map(stated).filter_map(|ty| ty.dims).flatten().collect();
         let within = graph.value_info.iter();
         for info in boundary.chain(within) {
             if let Some(mut ty) = stated(info) {
@@ -136,7 +137,6 @@ pub(crate) fn stated(info: &ValueInfoProto) -> Option<ValueType> {
 pub(crate) struct At<'a> {
     pub(crate) node: &'a NodeProto,
     pub(crate) scope: &'a Scope<'a>,
-    pub(crate) opset: i64,
 }
 
 impl<'a> At<'a> {

@@ -15,10 +15,12 @@ pub(crate) fn shapes(at: &At<'_>) -> Vec<Dims> {
     let one = |dims: Dims| vec![dims];
     let like_first = || at.dims(0).map(<[Dim]>::to_vec);
     match at.node.op_type() {
-        "Add" | "Sub" | "Mul" | "Div" | "Pow" | "Mod" | "And" | "Or" | "Xor" | "Equal" | "Less" | "LessOrEqual"
-        | "Greater" | "GreaterOrEqual" | "Where" | "Max" | "Min" | "Sum" | "Mean" | "PRelu" | "BitwiseAnd"
-        | "BitwiseOr" => one(broadcast_all(at)),
-        "MatMul" | "MatMulInteger" | "FusedMatMul" => one(at.dims(0).zip(at.dims(1)).and_then(|(a, b)| matmul(a, b))),
+        "Add" | "Sub" | "Mul" | "Div" | "Pow" | "Mod" | "And" | "Or" | "Xor" | "Equal" | "Less"
+        | "LessOrEqual" | "Greater" | "GreaterOrEqual" | "Where" | "Max" | "Min" | "Sum" | "Mean"
+        | "PRelu" | "BitwiseAnd" | "BitwiseOr" => one(broadcast_all(at)),
+        "MatMul" | "MatMulInteger" | "FusedMatMul" => {
+            one(at.dims(0).zip(at.dims(1)).and_then(|(a, b)| matmul(a, b)))
+        }
         "MatMulNBits" => one(last_replaced(at.dims(0), at.int("N"))),
         "Gemm" => one(gemm(at)),
         "Conv" | "ConvInteger" | "FusedConv" => one(spatial::conv(at)),
@@ -50,8 +52,18 @@ pub(crate) fn shapes(at: &At<'_>) -> Vec<Dims> {
         "Slice" | "Pad" | "Tile" => one(at.dims(0).map(|dims| vec![Dim::Unknown; dims.len()])),
         "Split" => vec![at.dims(0).map(|dims| split(at, dims)); outputs],
         name if name.starts_with("Reduce") || name.starts_with("Arg") => one(reduce(at)),
-        "Cast" | "Dropout" | "QuantizeLinear" | "DequantizeLinear" | "BatchNormalization" | "LayerNormalization"
-        | "Not" | "CumSum" | "IsNaN" | "IsInf" | "RotaryEmbedding" | "SkipLayerNormalization"
+        "Cast"
+        | "Dropout"
+        | "QuantizeLinear"
+        | "DequantizeLinear"
+        | "BatchNormalization"
+        | "LayerNormalization"
+        | "Not"
+        | "CumSum"
+        | "IsNaN"
+        | "IsInf"
+        | "RotaryEmbedding"
+        | "SkipLayerNormalization"
         | "SkipSimplifiedLayerNormalization" => one(like_first()),
         name if UNARY.contains(&name) => one(like_first()),
         _ => Vec::new(),
@@ -60,12 +72,61 @@ pub(crate) fn shapes(at: &At<'_>) -> Vec<Dims> {
 
 /// Operators with one output that is shaped as their first input.
 const UNARY: &[&str] = &[
-    "Abs", "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "BiasGelu", "BitwiseNot", "Ceil", "Celu", "Clip", "Cos",
-    "Cosh", "Elu", "Erf", "Exp", "FastGelu", "Floor", "Gelu", "GroupNormalization", "HardSigmoid", "HardSwish",
-    "Hardmax", "Identity", "InstanceNormalization", "LRN", "LeakyRelu", "Log", "LogSoftmax", "LpNormalization",
-    "MeanVarianceNormalization", "Mish", "Neg", "QuickGelu", "Reciprocal", "Relu", "RMSNormalization", "Round", "Selu",
-    "Shrink", "Sigmoid", "Sign", "SimplifiedLayerNormalization", "Sin", "Sinh", "Softmax", "Softplus", "Softsign",
-    "Sqrt", "Swish", "Tan", "Tanh", "ThresholdedRelu", "Trilu",
+    "Abs",
+    "Acos",
+    "Acosh",
+    "Asin",
+    "Asinh",
+    "Atan",
+    "Atanh",
+    "BiasGelu",
+    "BitwiseNot",
+    "Ceil",
+    "Celu",
+    "Clip",
+    "Cos",
+    "Cosh",
+    "Elu",
+    "Erf",
+    "Exp",
+    "FastGelu",
+    "Floor",
+    "Gelu",
+    "GroupNormalization",
+    "HardSigmoid",
+    "HardSwish",
+    "Hardmax",
+    "Identity",
+    "InstanceNormalization",
+    "LRN",
+    "LeakyRelu",
+    "Log",
+    "LogSoftmax",
+    "LpNormalization",
+    "MeanVarianceNormalization",
+    "Mish",
+    "Neg",
+    "QuickGelu",
+    "Reciprocal",
+    "Relu",
+    "RMSNormalization",
+    "Round",
+    "Selu",
+    "Shrink",
+    "Sigmoid",
+    "Sign",
+    "SimplifiedLayerNormalization",
+    "Sin",
+    "Sinh",
+    "Softmax",
+    "Softplus",
+    "Softsign",
+    "Sqrt",
+    "Swish",
+    "Tan",
+    "Tanh",
+    "ThresholdedRelu",
+    "Trilu",
 ];
 
 pub(crate) fn fixed(size: i64) -> Dim {
@@ -89,11 +150,18 @@ pub(crate) fn shape_range(at: &At<'_>, rank: usize) -> Range<usize> {
 }
 
 pub(crate) fn product(dims: &[Dim]) -> Dim {
-    dims.iter().try_fold(1_u64, |product, dim| match dim {
-        Dim::Fixed(size) => product.checked_mul(*size),
-        _ => None,
-    })
-    .map_or_else(|| match dims { [only] => only.clone(), _ => Dim::Unknown }, Dim::Fixed)
+    dims.iter()
+        .try_fold(1_u64, |product, dim| match dim {
+            Dim::Fixed(size) => product.checked_mul(*size),
+            _ => None,
+        })
+        .map_or_else(
+            || match dims {
+                [only] => only.clone(),
+                _ => Dim::Unknown,
+            },
+            Dim::Fixed,
+        )
 }
 
 fn broadcast_all(at: &At<'_>) -> Dims {
@@ -122,7 +190,7 @@ fn broadcast(a: &[Dim], b: &[Dim]) -> Dims {
 
 fn matmul(a: &[Dim], b: &[Dim]) -> Dims {
     match (a, b) {
-        ([] , _) | (_, []) => None,
+        ([], _) | (_, []) => None,
         ([_], [_]) => Some(Vec::new()),
         ([_], [front @ .., _, columns]) => Some([front, std::slice::from_ref(columns)].concat()),
         ([front @ .., _], [_]) => Some(front.to_vec()),
@@ -178,7 +246,9 @@ fn unsqueeze(at: &At<'_>) -> Dims {
     let rank = dims.len() + axes.len();
     let new: Vec<usize> = axes.iter().map(|&place| axis(place, rank)).collect::<Option<_>>()?;
     let mut old = dims.iter();
-    (0..rank).map(|place| if new.contains(&place) { Some(Dim::Fixed(1)) } else { old.next().cloned() }).collect()
+    (0..rank)
+        .map(|place| if new.contains(&place) { Some(Dim::Fixed(1)) } else { old.next().cloned() })
+        .collect()
 }
 
 fn squeeze(at: &At<'_>) -> Dims {
@@ -189,7 +259,13 @@ fn squeeze(at: &At<'_>) -> Dims {
         None if dims.iter().any(|dim| !matches!(dim, Dim::Fixed(_))) => return None,
         None => (0..dims.len()).filter(|&place| dims[place] == Dim::Fixed(1)).collect(),
     };
-    Some(dims.iter().enumerate().filter(|(place, _)| !gone.contains(place)).map(|(_, dim)| dim.clone()).collect())
+    Some(
+        dims.iter()
+            .enumerate()
+            .filter(|(place, _)| !gone.contains(place))
+            .map(|(_, dim)| dim.clone())
+            .collect(),
+    )
 }
 
 fn reshape(at: &At<'_>) -> Dims {
@@ -233,7 +309,9 @@ fn reduce(at: &At<'_>) -> Dims {
         vec![axis(at.int("axis").unwrap_or(0), dims.len())?]
     } else {
         match at.axes("axes", 1) {
-            Some(axes) if !axes.is_empty() => axes.iter().map(|&place| axis(place, dims.len())).collect::<Option<_>>()?,
+            Some(axes) if !axes.is_empty() => {
+                axes.iter().map(|&place| axis(place, dims.len())).collect::<Option<_>>()?
+            }
             _ if at.has(1) => return None,
             _ => (0..dims.len()).collect(),
         }

@@ -76,7 +76,8 @@ impl Draft {
         let mut draft = target.clone().into_os_string();
         draft.push(".draft");
         let draft = PathBuf::from(draft);
-        let file = File::create(&draft).map_err(|source| WriteError::Write { path: draft.clone(), source })?;
+        let file =
+            File::create(&draft).map_err(|source| WriteError::Write { path: draft.clone(), source })?;
         let file = BufWriter::with_capacity(64 << 10, file);
         Ok(Self { target, draft, file, hash: Sha256::new(), bytes: 0, finished: false })
     }

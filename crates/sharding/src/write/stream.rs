@@ -168,7 +168,8 @@ fn beside(
     data.put(&vec![0; (data.at().next_multiple_of(ALIGN) - data.at()) as usize])?;
     let offset = data.at();
     sources.copy(&place, data)?;
-    let entry = |key: &str, value: String| StringStringEntryProto { key: Some(key.to_owned()), value: Some(value) };
+    let entry =
+        |key: &str, value: String| StringStringEntryProto { key: Some(key.to_owned()), value: Some(value) };
     let external_data = vec![
         entry("location", name.to_owned()),
         entry("offset", offset.to_string()),
