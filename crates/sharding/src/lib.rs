@@ -16,7 +16,7 @@ pub use exec::{
 };
 pub use plan::{
     DataFile, Estimate, Flow, Link, Output, Plan, PlanError, Request, Sharding, Shared, Stage, State,
-    Verdict, WorkerSpec, plan, svg,
+    Verdict, WorkerSpec, plan, plan_given, svg,
 };
 pub use read::{ModelFile, ReadError};
 pub use strategies::{Misfit, Strategy, UnknownStrategy};

@@ -44,6 +44,51 @@ pub fn plan<'m>(file: &'m ModelFile, request: &Request) -> Result<Sharding<'m>, 
     })
 }
 
+/// Plans a cut that the caller chose: the nodes of each stage, by their place in the file's graph. Nodes that no output
+/// depends on, or that depend on weights only, need not be named; the latter are copied to wherever they are used.
+///
+/// # Errors
+/// Stages that wait for each other, tear a cache apart, would send what cannot be sent, or leave a node out.
+pub fn plan_given<'m>(
+    file: &'m ModelFile,
+    request: &Request,
+    stages: &[Vec<usize>],
+) -> Result<Sharding<'m>, PlanError> {
+    let study = Study::of(file, request.assumptions.clone());
+    let given = || {
+        let mut times = vec![0; study.graph.nodes.len()];
+        let known =
+            stages.iter().flatten().filter(|&&node| node < times.len()).copied().collect::<Vec<usize>>();
+        known.into_iter().for_each(|node| times[node] += 1);
+        if let Some(&node) = study.order.nodes.iter().find(|&&node| times[node] != 1) {
+            return Err(Misfit::NotOnce { node, stages: times[node] });
+        }
+        let live = |nodes: &Vec<usize>| {
+            let mut nodes = nodes.clone();
+            nodes.retain(|&node| study.order.position.get(node).is_some_and(|&at| at != usize::MAX));
+            nodes.sort_by_key(|&node| study.order.position[node]);
+            nodes
+        };
+        let drafts = stages.iter().enumerate().map(|(shard, nodes)| Draft {
+            label: format!("part {}", shard + 1),
+            shard,
+            nodes: live(nodes),
+        });
+        let mut drafts: Vec<Draft> = drafts.filter(|draft| !draft.nodes.is_empty()).collect();
+        if drafts.is_empty() {
+            // Outputs that are the same in every run still need somebody to give them.
+            drafts.push(Draft { label: "constants".to_owned(), shard: 0, nodes: Vec::new() });
+        }
+        let proposal = Proposal::new(drafts);
+        let quotient = quotient(&study.graph, &proposal.drafts).ok_or(Misfit::Cyclic)?;
+        assemble(&study, request, Strategy::Given, proposal, &quotient)
+    };
+    given().map_err(|why| {
+        let (strategy, shards) = (Strategy::Given, stages.len());
+        PlanError::Misfit { strategy, shards, why, fitting: Vec::new() }
+    })
+}
+
 fn attempt<'m>(study: &Study<'m>, request: &Request, strategy: Strategy) -> Result<Sharding<'m>, Misfit> {
     let proposal = propose(study, request, strategy)?;
     let quotient = quotient(&study.graph, &proposal.drafts).ok_or(Misfit::Cyclic)?;

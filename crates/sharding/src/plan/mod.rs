@@ -12,7 +12,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tensor::TensorSpec;
 
-pub use build::{Sharding, plan};
+pub use build::{Sharding, plan, plan_given};
 pub use error::PlanError;
 pub use estimate::{Estimate, Verdict};
 pub use request::{Link, Request, WorkerSpec};

@@ -31,10 +31,12 @@ pub enum Strategy {
     Component,
     /// The contiguous cut that is fastest on given workers.
     Optimal,
+    /// As the caller said, node by node: see [`plan_given`](crate::plan_given).
+    Given,
 }
 
 impl Strategy {
-    /// Every strategy.
+    /// Every strategy that finds the places to cut at by itself.
     pub const ALL: [Self; 4] = [Self::Layer, Self::AttentionFeedforward, Self::Component, Self::Optimal];
 
     /// Its name on the command line and in JSON.
@@ -45,6 +47,7 @@ impl Strategy {
             Self::AttentionFeedforward => "attention-feedforward",
             Self::Component => "component",
             Self::Optimal => "optimal",
+            Self::Given => "given",
         }
     }
 }
@@ -109,6 +112,17 @@ pub enum Misfit {
         /// The value.
         name: String,
     },
+    /// It was not said what goes where.
+    #[error("no stages were given")]
+    NothingGiven,
+    /// A node that an output depends on is in no stage, or in several.
+    #[error("the node {node} is in {stages} stages, and every node that counts must be in exactly one")]
+    NotOnce {
+        /// The node, by its place in the file.
+        node: usize,
+        /// Stages that it was given to.
+        stages: usize,
+    },
     /// No workers were named, or no distribution respects their memory.
     #[error(
         "no distribution over the given workers fits their memory: the largest piece that cannot be cut needs {needed} bytes"
@@ -147,5 +161,6 @@ pub(crate) fn propose(study: &Study<'_>, request: &Request, strategy: Strategy) 
         Strategy::AttentionFeedforward => attention::propose(study, request.shards),
         Strategy::Component => component::propose(study, request.shards),
         Strategy::Optimal => optimal::propose(study, request),
+        Strategy::Given => Err(Misfit::NothingGiven),
     }
 }

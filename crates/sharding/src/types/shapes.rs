@@ -49,7 +49,8 @@ pub(crate) fn shapes(at: &At<'_>) -> Vec<Dims> {
             let sizes: Vec<Dim> = sizes.iter().map(|&size| fixed(size)).collect();
             broadcast(at.dims(0)?, &sizes)
         })),
-        "Slice" | "Pad" | "Tile" => one(at.dims(0).map(|dims| vec![Dim::Unknown; dims.len()])),
+        "Slice" => one(slice(at)),
+        "Pad" | "Tile" => one(at.dims(0).map(|dims| vec![Dim::Unknown; dims.len()])),
         "Split" => vec![at.dims(0).map(|dims| split(at, dims)); outputs],
         name if name.starts_with("Reduce") || name.starts_with("Arg") => one(reduce(at)),
         "Cast"
@@ -182,6 +183,8 @@ fn broadcast(a: &[Dim], b: &[Dim]) -> Dims {
         (Dim::Fixed(1), other) | (other, Dim::Fixed(1)) => other,
         // A size above one decides, because the other one can only be 1 or the same.
         (Dim::Fixed(size), _) | (_, Dim::Fixed(size)) => Dim::Fixed(size),
+        // A named size is the likely one, and nothing checks a name against a size.
+        (name @ Dim::Symbol(_), Dim::Unknown) | (Dim::Unknown, name @ Dim::Symbol(_)) => name,
         (a, b) if a == b => a,
         _ => Dim::Unknown,
     });
@@ -284,6 +287,19 @@ fn reshape(at: &At<'_>) -> Dims {
         && known > 0
     {
         dims[open] = Dim::Fixed(total / known);
+    }
+    Some(dims)
+}
+
+/// Only the dimensions that are sliced change.
+fn slice(at: &At<'_>) -> Dims {
+    let mut dims = at.dims(0)?.to_vec();
+    let axes = at.axes("axes", 3);
+    for place in 0..dims.len() {
+        let sliced = |axes: &[i64]| axes.iter().any(|&sliced| axis(sliced, dims.len()) == Some(place));
+        if axes.is_none_or(sliced) {
+            dims[place] = Dim::Unknown;
+        }
     }
     Some(dims)
 }
