@@ -1,6 +1,8 @@
 //! What several test files need.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
+pub(crate) mod models;
+
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
