@@ -26,7 +26,7 @@ impl Live {
             for place in first + 1..=last {
                 live.bytes[place] += bytes;
                 live.count[place] += 1;
-                live.forbidden[place] |= ty.is_none();
+                live.forbidden[place] |= !graph.is_sendable(value);
             }
         }
         for state in states {

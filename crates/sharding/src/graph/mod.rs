@@ -104,6 +104,11 @@ impl Graph {
         }
     }
 
+    /// Whether a value can cross a cut: a tensor of known element type and rank, as a model's inputs and outputs must be.
+    pub(crate) fn is_sendable(&self, value: ValueId) -> bool {
+        self.values[value].ty.as_ref().is_some_and(|ty| ty.dims.is_some())
+    }
+
     /// The live nodes that give a node something.
     pub(crate) fn predecessors(&self, node: NodeId) -> impl Iterator<Item = NodeId> + '_ {
         self.nodes[node].inputs.iter().filter_map(|&value| self.live_producer(value))

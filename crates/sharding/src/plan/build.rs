@@ -119,6 +119,9 @@ fn assemble<'m>(
     let mut flows = Vec::new();
     let mut depends: Vec<BTreeSet<usize>> = vec![BTreeSet::new(); drafts.len()];
     for (&value, (from, to)) in &quotient.flows {
+        if !graph.is_sendable(value) {
+            return Err(Misfit::Unsendable { name: graph.values[value].name.to_string() });
+        }
         let bytes = graph.values[value].ty.as_ref().and_then(|ty| study.assumed.bytes(ty));
         let to: BTreeSet<usize> = to.iter().map(|&taker| place[taker]).collect();
         to.iter().for_each(|&taker| _ = depends[taker].insert(place[*from]));

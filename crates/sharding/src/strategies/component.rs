@@ -79,7 +79,7 @@ fn sorted(study: &Study<'_>, components: &Components) -> bool {
         .map(|(label, nodes)| Draft { label: label.clone(), shard: 0, nodes: nodes.clone() })
         .collect();
     quotient(&study.graph, &drafts)
-        .is_some_and(|found| found.flows.keys().all(|&value| study.graph.values[value].ty.is_some()))
+        .is_some_and(|found| found.flows.keys().all(|&value| study.graph.is_sendable(value)))
 }
 
 /// Moves the ends of a tower behind its last narrow place: what a decoder makes of an encoder's output for each of its

@@ -106,8 +106,8 @@ pub enum Misfit {
         /// The input that takes it.
         name: String,
     },
-    /// A value that is no tensor of a known element type would have to be sent.
-    #[error("the value {name:?} would cross a cut, but it is not known to be a tensor that can be sent")]
+    /// A value that is no tensor of known element type and rank would have to be sent.
+    #[error("the value {name:?} would cross a cut, but it is not known to be a tensor of some type and rank")]
     Unsendable {
         /// The value.
         name: String,

@@ -200,41 +200,63 @@ pub(crate) fn attribute<'a>(node: &'a NodeProto, name: &str) -> Option<&'a Attri
     node.attribute.iter().find(|attribute| attribute.name() == name)
 }
 
-/// Keeps track of small integers through the operators that exporters compute shapes with.
+/// Keeps track of small integers, and of sizes, through the operators that exporters compute shapes with.
 fn fold(node: &NodeProto, scope: &mut Scope<'_>) {
     let Some(output) = node.output.first() else { return };
     let at = At { node, scope };
-    let ints = match node.op_type() {
-        "Constant" => {
-            let many = at.ints("value_ints").filter(|ints| !ints.is_empty()).map(<[i64]>::to_vec);
-            many.or_else(|| at.int("value_int").map(|int| vec![int]))
-        }
-        "Shape" => at.dims(0).and_then(|dims| {
-            let all: Option<Vec<i64>> = dims
-                .iter()
-                .map(|dim| match dim {
-                    Dim::Fixed(size) => i64::try_from(*size).ok(),
-                    _ => None,
-                })
-                .collect();
-            let range = shapes::shape_range(&at, dims.len());
-            all.map(|all| all[range].to_vec())
-        }),
-        "Identity" | "Cast" | "Unsqueeze" | "Squeeze" => at.constant(0).map(<[i64]>::to_vec),
-        "Concat" => {
-            let parts = (0..node.input.len()).map(|input| at.constant(input)).collect::<Option<Vec<_>>>();
-            parts.map(|parts| parts.concat())
-        }
-        "Gather" => at.constant(0).zip(at.constant(1)).and_then(|(data, places)| {
+    if let Some(ints) = folded(&at, |at, input| at.constant(input).map(<[i64]>::to_vec), shape_ints) {
+        scope.set_ints(output, ints);
+    } else if let Some(sizes) = folded(&at, |at, input| at.sizes(input), shape_sizes) {
+        scope.set_sizes(output, sizes);
+    }
+}
+
+/// The entries of a value, from those of what a node takes.
+fn folded<T: Clone>(
+    at: &At<'_>,
+    of: impl Fn(&At<'_>, usize) -> Option<Vec<T>>,
+    shape: impl Fn(&At<'_>) -> Option<Vec<T>>,
+) -> Option<Vec<T>> {
+    let entries = match at.node.op_type() {
+        "Constant" | "Shape" => shape(at)?,
+        "Identity" | "Cast" | "Unsqueeze" | "Squeeze" => of(at, 0)?,
+        "Concat" => (0..at.node.input.len()).map(|input| of(at, input)).collect::<Option<Vec<_>>>()?.concat(),
+        "Gather" => {
+            let (data, places) = (of(at, 0)?, at.constant(1)?);
             let pick = |&place: &i64| {
                 let place = if place < 0 { place + data.len() as i64 } else { place };
-                data.get(usize::try_from(place).ok()?).copied()
+                data.get(usize::try_from(place).ok()?).cloned()
             };
-            places.iter().map(pick).collect()
-        }),
+            places.iter().map(pick).collect::<Option<_>>()?
+        }
+        "Slice" => {
+            let (data, from, to) = (of(at, 0)?, at.constant(1)?, at.constant(2)?);
+            let place = |place: i64| {
+                let place = if place < 0 { place.saturating_add(data.len() as i64) } else { place };
+                place.clamp(0, data.len() as i64) as usize
+            };
+            let (&[from], &[to], false) = (from, to, at.has(4)) else { return None };
+            data.get(place(from)..place(to))?.to_vec()
+        }
+        _ => return None,
+    };
+    (entries.len() <= 64).then_some(entries)
+}
+
+fn shape_sizes(at: &At<'_>) -> Option<Vec<Dim>> {
+    let dims = at.dims(0)?;
+    Some(dims[shapes::shape_range(at, dims.len())].to_vec())
+}
+
+fn shape_ints(at: &At<'_>) -> Option<Vec<i64>> {
+    if at.node.op_type() == "Constant" {
+        let many = at.ints("value_ints").filter(|ints| !ints.is_empty()).map(<[i64]>::to_vec);
+        return many.or_else(|| at.int("value_int").map(|int| vec![int]));
+    }
+    let sizes = shape_sizes(at)?;
+    let fixed = |dim: &Dim| match dim {
+        Dim::Fixed(size) => i64::try_from(*size).ok(),
         _ => None,
     };
-    if let Some(ints) = ints.filter(|ints| ints.len() <= 64) {
-        scope.set_ints(output, ints);
-    }
+    sizes.iter().map(fixed).collect()
 }

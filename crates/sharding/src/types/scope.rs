@@ -14,6 +14,8 @@ use super::ValueType;
 pub(crate) struct Scope<'a> {
     pub(crate) types: HashMap<String, ValueType>,
     ints: HashMap<String, Vec<i64>>,
+    /// What is computed from shapes: sizes of which some are known by name only.
+    sizes: HashMap<String, Vec<Dim>>,
     outer: Option<&'a Scope<'a>>,
 }
 
@@ -73,6 +75,26 @@ impl<'a> Scope<'a> {
 
     pub(crate) fn set_ints(&mut self, name: &str, ints: Vec<i64>) {
         self.ints.insert(name.to_owned(), ints);
+    }
+
+    /// The sizes that a value of integers stands for, as far as they are known; `None` where not even their number is.
+    pub(crate) fn sizes(&self, name: &str) -> Option<Vec<Dim>> {
+        if let Some(ints) = self.ints(name) {
+            return Some(
+                ints.iter().map(|&int| u64::try_from(int).map_or(Dim::Unknown, Dim::Fixed)).collect(),
+            );
+        }
+        if let Some(sizes) = self.sizes.get(name) {
+            return Some(sizes.clone());
+        }
+        match self.ty(name)?.dims.as_deref()? {
+            [Dim::Fixed(count)] if *count <= 16 => Some(vec![Dim::Unknown; *count as usize]),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn set_sizes(&mut self, name: &str, sizes: Vec<Dim>) {
+        self.sizes.insert(name.to_owned(), sizes);
     }
 
     pub(crate) fn set(&mut self, name: &str, ty: ValueType) {
@@ -155,6 +177,11 @@ impl<'a> At<'a> {
     /// The integers of an input that is constant.
     pub(crate) fn constant(&self, at: usize) -> Option<&'a [i64]> {
         self.scope.ints(self.node.input.get(at)?)
+    }
+
+    /// The sizes that an input stands for.
+    pub(crate) fn sizes(&self, at: usize) -> Option<Vec<Dim>> {
+        self.scope.sizes(self.node.input.get(at)?)
     }
 
     pub(crate) fn int(&self, name: &str) -> Option<i64> {

@@ -44,11 +44,9 @@ pub(crate) fn shapes(at: &At<'_>) -> Vec<Dims> {
         })),
         "Shape" => one(at.dims(0).map(|dims| vec![Dim::Fixed(shape_range(at, dims.len()).len() as u64)])),
         "Size" => one(Some(Vec::new())),
-        "ConstantOfShape" => one(at.constant(0).map(|sizes| sizes.iter().map(|&size| fixed(size)).collect())),
-        "Expand" => one(at.constant(1).and_then(|sizes| {
-            let sizes: Vec<Dim> = sizes.iter().map(|&size| fixed(size)).collect();
-            broadcast(at.dims(0)?, &sizes)
-        })),
+        "ConstantOfShape" => one(at.sizes(0)),
+        "Expand" => one(at.sizes(1).and_then(|sizes| broadcast(at.dims(0)?, &sizes))),
+        "Range" => one(Some(vec![Dim::Unknown])),
         "Slice" => one(slice(at)),
         "Pad" | "Tile" => one(at.dims(0).map(|dims| vec![Dim::Unknown; dims.len()])),
         "Split" => vec![at.dims(0).map(|dims| split(at, dims)); outputs],
@@ -272,7 +270,7 @@ fn squeeze(at: &At<'_>) -> Dims {
 }
 
 fn reshape(at: &At<'_>) -> Dims {
-    let sizes = at.ints("shape").or_else(|| at.constant(1))?;
+    let Some(sizes) = at.ints("shape").or_else(|| at.constant(1)) else { return at.sizes(1) };
     let copies = at.int("allowzero").unwrap_or(0) == 0;
     let mut dims: Vec<Dim> = Vec::with_capacity(sizes.len());
     for (place, &size) in sizes.iter().enumerate() {
