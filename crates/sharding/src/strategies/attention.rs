@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use super::minmax::divide;
 use super::{Misfit, Proposal};
 use crate::cut::{Draft, Study};
-use crate::graph::NodeId;
+use crate::graph::{NodeId, ValueId};
 
 /// What a half does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -146,18 +146,21 @@ fn residual(study: &Study<'_>, node: NodeId) -> Option<HashSet<NodeId>> {
     if !(op == "Add" || op == "Sum" || fused) {
         return None;
     }
-    let sides: Vec<NodeId> =
-        graph.nodes[node].inputs.iter().filter_map(|&value| graph.live_producer(value)).collect();
+    let flows = |value: &&ValueId| !graph.is_constant(**value);
+    let sides: Vec<ValueId> = graph.nodes[node].inputs.iter().filter(flows).copied().collect();
     let &[a, b] = &sides[..] else { return None };
-    let around = |skip: NodeId, through: NodeId| {
-        let floor = study.order.position[skip];
+    let around = |skip: ValueId, through: ValueId| {
+        let from = graph.live_producer(skip);
+        let behind =
+            |node: NodeId| from.is_none_or(|from| study.order.position[node] > study.order.position[from]);
         let mut inner = HashSet::new();
         let mut touches = false;
-        let mut open = vec![through];
+        let mut open: Vec<NodeId> = graph.live_producer(through).into_iter().collect();
         while let Some(at) = open.pop() {
-            if at == skip {
+            if Some(at) == from {
                 touches = true;
-            } else if study.order.position[at] > floor && inner.insert(at) {
+            } else if behind(at) && inner.insert(at) {
+                touches |= graph.nodes[at].inputs.contains(&skip);
                 open.extend(graph.predecessors(at));
             }
         }

@@ -6,7 +6,7 @@ use onnx_graph::proto::{AttributeProto, FunctionProto, GraphProto, ModelProto, N
 use tensor::{DType, Dim};
 
 use super::scope::{At, Scope};
-use super::{ValueType, elements, shapes};
+use super::{ValueType, elements, sequences, shapes};
 
 /// How deeply functions may call each other before nothing more is said about them.
 const MAX_CALLS: usize = 16;
@@ -35,6 +35,12 @@ impl Context<'_> {
                 && let Some(output) = node.output.first()
             {
                 scope.constant(output, value);
+                continue;
+            }
+            if let Some(ty) = sequences::taken(node, scope)
+                && let Some(output) = node.output.first()
+            {
+                scope.set(output, ty);
                 continue;
             }
             let known = |scope: &Scope<'_>, name: &String| {

@@ -3,7 +3,9 @@
 mod assume;
 mod elements;
 mod infer;
+mod ranks;
 mod scope;
+mod sequences;
 mod shapes;
 mod spatial;
 

@@ -16,11 +16,13 @@ pub(crate) struct Scope<'a> {
     ints: HashMap<String, Vec<i64>>,
     /// What is computed from shapes: sizes of which some are known by name only.
     sizes: HashMap<String, Vec<Dim>>,
-    outer: Option<&'a Scope<'a>>,
+    /// What lists hold.
+    sequences: HashMap<String, ValueType>,
+    outer: Option<&'a Self>,
 }
 
 impl<'a> Scope<'a> {
-    pub(crate) fn within(outer: &'a Scope<'a>) -> Self {
+    pub(crate) fn within(outer: &'a Self) -> Self {
         Self { outer: Some(outer), ..Self::default() }
     }
 
@@ -91,6 +93,14 @@ impl<'a> Scope<'a> {
             [Dim::Fixed(count)] if *count <= 16 => Some(vec![Dim::Unknown; *count as usize]),
             _ => None,
         }
+    }
+
+    pub(crate) fn sequence(&self, name: &str) -> Option<&ValueType> {
+        self.sequences.get(name).or_else(|| self.outer.and_then(|outer| outer.sequence(name)))
+    }
+
+    pub(crate) fn set_sequence(&mut self, name: &str, held: ValueType) {
+        self.sequences.insert(name.to_owned(), held);
     }
 
     pub(crate) fn set_sizes(&mut self, name: &str, sizes: Vec<Dim>) {

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use tensor::Dim;
 
+use super::ranks::ranks;
 use super::scope::At;
 use super::spatial;
 
@@ -18,9 +19,7 @@ pub(crate) fn shapes(at: &At<'_>) -> Vec<Dims> {
         "Add" | "Sub" | "Mul" | "Div" | "Pow" | "Mod" | "And" | "Or" | "Xor" | "Equal" | "Less"
         | "LessOrEqual" | "Greater" | "GreaterOrEqual" | "Where" | "Max" | "Min" | "Sum" | "Mean"
         | "PRelu" | "BitwiseAnd" | "BitwiseOr" => one(broadcast_all(at)),
-        "MatMul" | "MatMulInteger" | "FusedMatMul" => {
-            one(at.dims(0).zip(at.dims(1)).and_then(|(a, b)| matmul(a, b)))
-        }
+        "MatMul" | "MatMulInteger" => one(at.dims(0).zip(at.dims(1)).and_then(|(a, b)| matmul(a, b))),
         "MatMulNBits" => one(last_replaced(at.dims(0), at.int("N"))),
         "Gemm" => one(gemm(at)),
         "Conv" | "ConvInteger" | "FusedConv" => one(spatial::conv(at)),
@@ -65,7 +64,7 @@ pub(crate) fn shapes(at: &At<'_>) -> Vec<Dims> {
         | "SkipLayerNormalization"
         | "SkipSimplifiedLayerNormalization" => one(like_first()),
         name if UNARY.contains(&name) => one(like_first()),
-        _ => Vec::new(),
+        _ => ranks(at),
     }
 }
 
@@ -204,7 +203,7 @@ fn matmul(a: &[Dim], b: &[Dim]) -> Dims {
 }
 
 fn gemm(at: &At<'_>) -> Dims {
-    let (&[ref a0, ref a1], &[ref b0, ref b1]) = (at.dims(0)?, at.dims(1)?) else { return None };
+    let ([a0, a1], [b0, b1]) = (at.dims(0)?, at.dims(1)?) else { return None };
     let rows = if at.int("transA").unwrap_or(0) == 0 { a0 } else { a1 };
     let columns = if at.int("transB").unwrap_or(0) == 0 { b1 } else { b0 };
     Some(vec![rows.clone(), columns.clone()])
