@@ -115,6 +115,17 @@ async fn independent_stages_run_at_the_same_time() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn parts_that_load_at_the_same_time_spread_over_workers() {
+    let cut = diamond();
+    let executor = cut.executor(4, ExecutorConfig::default());
+    executor.deploy().await.expect("all parts load");
+    executor.run(inputs(1)).await.expect("nothing fails");
+    let mut workers: Vec<u64> = executor.host().ran().iter().map(|run| run.worker.0).collect();
+    workers.sort_unstable();
+    assert_eq!(workers, [1, 2, 3, 4]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn requests_fill_the_stages_like_a_pipeline() {
     let cut = diamond();
     let executor = cut.executor(4, ExecutorConfig::default());

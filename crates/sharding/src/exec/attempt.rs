@@ -22,17 +22,20 @@ pub(crate) struct Task<'t> {
     pub(crate) track: Option<&'t mut Track>,
 }
 
-/// A seat that is being filled: given up unless it is taken.
+/// A seat that is being filled: given up unless it was.
 struct Filling<'e, H: StageHost> {
     executor: &'e Executor<H>,
-    seat: Option<Seat>,
+    seat: Seat,
+    filled: bool,
 }
 
 impl<H: StageHost> Drop for Filling<'_, H> {
     // Cancellation safety: a load that is dropped on its way may leave a session behind, which the next call drops.
     fn drop(&mut self) {
-        if let Some(seat) = self.seat.take() {
-            self.executor.placing.lock().orphan(seat);
+        let mut placing = self.executor.placing.lock();
+        placing.arrived(self.seat);
+        if !self.filled {
+            placing.orphan(self.seat);
         }
     }
 }
@@ -218,22 +221,24 @@ impl<H: StageHost> Executor<H> {
     ) -> Result<Seat, Failure<H::Error>> {
         let health = self.health().await;
         let of = &self.stages[stage];
-        let (worker, session) = {
+        let seat = {
             let mut placing = self.placing.lock();
             let worker = placing.choose(&self.plan, stage, &health, without, Self::now());
             let Some(worker) = worker else {
                 return Err((Phase::Placing, StageError::NoWorker { bytes: of.weight_bytes }));
             };
-            (worker, placing.new_session())
+            let seat = Seat { worker, session: placing.new_session() };
+            placing.expect(stage, seat);
+            seat
         };
-        let seat = Seat { worker, session };
-        let mut filling = Filling { executor: self, seat: Some(seat) };
+        let mut filling = Filling { executor: self, seat, filled: false };
+        let Seat { worker, session } = seat;
         let call = LoadCall { session, worker, stage: Arc::clone(of), file: self.folder.join(&of.file) };
         count(&self.counters.loads);
         let after = self.config.load_timeout;
         let failure = match timeout(after, self.host.load(call)).await {
             Ok(Ok(())) => {
-                filling.seat = None;
+                filling.filled = true;
                 return Ok(seat);
             }
             Ok(Err(error)) => StageError::Host(error),

@@ -31,6 +31,8 @@ pub(crate) struct Placing {
     seats: BTreeMap<usize, Seat>,
     standbys: BTreeMap<usize, Seat>,
     bans: BTreeMap<WorkerId, Ban>,
+    /// Loads that are on their way: they count as seats when others are placed.
+    coming: Vec<(usize, Seat)>,
     /// What is loaded and belongs to nobody any more.
     orphans: Vec<Unload>,
     next_session: u64,
@@ -48,6 +50,16 @@ impl Placing {
     pub(crate) const fn new_session(&mut self) -> SessionId {
         self.next_session += 1;
         SessionId(self.next_session)
+    }
+
+    /// Takes note of a load that begins.
+    pub(crate) fn expect(&mut self, stage: usize, seat: Seat) {
+        self.coming.push((stage, seat));
+    }
+
+    /// Takes note of a load that ended, however it did.
+    pub(crate) fn arrived(&mut self, seat: Seat) {
+        self.coming.retain(|(_, coming)| *coming != seat);
     }
 
     pub(crate) fn sit(&mut self, stage: usize, seat: Seat) {
@@ -120,12 +132,18 @@ impl Placing {
         now: Instant,
     ) -> Option<WorkerId> {
         let of = &plan.stages[stage];
+        // What is on its way is not yet in what the worker says of itself.
+        let coming = |worker: WorkerId| {
+            let here = self.coming.iter().filter(move |(_, seat)| seat.worker == worker);
+            here.map(|&(other, _)| other)
+        };
         let room = |worker: &&WorkerHealth| {
-            worker.alive && worker.free_bytes.is_none_or(|free| free >= of.weight_bytes)
+            let taken: u64 = coming(worker.worker).map(|other| plan.stages[other].weight_bytes).sum();
+            worker.alive && worker.free_bytes.is_none_or(|free| free >= of.weight_bytes.saturating_add(taken))
         };
         let shards = |worker: WorkerId| {
-            let seats = self.seats.iter().filter(|(_, seat)| seat.worker == worker);
-            seats.map(|(&other, _)| plan.stages[other].shard).collect::<BTreeSet<usize>>()
+            let seats = self.seats.iter().filter(|(_, seat)| seat.worker == worker).map(|(&other, _)| other);
+            seats.chain(coming(worker)).map(|other| plan.stages[other].shard).collect::<BTreeSet<usize>>()
         };
         let rank = |candidate: &&WorkerHealth| {
             let worker = candidate.worker;

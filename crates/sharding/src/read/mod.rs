@@ -85,7 +85,7 @@ impl ModelFile {
     }
 
     /// The file that a location of external data means.
-    fn locate(&self, location: &str) -> PathBuf {
+    pub(crate) fn locate(&self, location: &str) -> PathBuf {
         if location == SELF {
             return self.path.clone();
         }

@@ -16,6 +16,12 @@ pub enum WriteError {
         #[source]
         source: io::Error,
     },
+    /// A part would take the place of a file that the model consists of.
+    #[error("{} is a file of the model itself: choose another folder", path.display())]
+    WouldOverwrite {
+        /// The file.
+        path: PathBuf,
+    },
     /// Weights cannot be read any more.
     #[error("cannot read weights from {}", path.display())]
     Weights {

@@ -32,13 +32,15 @@ impl Default for WriteOptions {
 /// Writes one `.onnx` for each stage, with a `.onnx.data` beside it where its weights are many, and `plan.json` last. Takes
 /// memory for the structure of one part and a buffer of 1 MiB.
 ///
-/// Each file appears whole or not at all. Returns the plan as it was written, with the hashes of the files.
+/// Each file appears whole or not at all. Where the folder has an older plan, that and its parts are removed first. Returns the plan as it was written, with the hashes of the files.
 ///
 /// # Errors
-/// A file that cannot be read or written.
+/// A file that cannot be read or written, or that is a file of the model itself.
 pub fn write(sharding: &Sharding<'_>, folder: &Path, options: &WriteOptions) -> Result<Plan, WriteError> {
     fs::create_dir_all(folder).map_err(|source| WriteError::Write { path: folder.to_owned(), source })?;
     let mut plan = sharding.plan.clone();
+    spare_sources(sharding, folder)?;
+    clear(folder)?;
     let mut sources = Sources::new(sharding.file);
     for (stage, part) in plan.stages.iter_mut().zip(&sharding.parts) {
         let beside = stage.weight_bytes > options.inline_limit;
@@ -59,6 +61,44 @@ pub fn write(sharding: &Sharding<'_>, folder: &Path, options: &WriteOptions) -> 
     file.put(b"\n")?;
     file.finish()?;
     Ok(plan)
+}
+
+/// Refuses to write over what is read.
+fn spare_sources(sharding: &Sharding<'_>, folder: &Path) -> Result<(), WriteError> {
+    let external = sharding.file.model().external_files().iter().map(|file| sharding.file.locate(&file.path));
+    let sources: Vec<PathBuf> = external
+        .chain([sharding.file.path().to_owned()])
+        .filter_map(|path| path.canonicalize().ok())
+        .collect();
+    let data = sharding.plan.stages.iter().map(|stage| format!("{}.data", stage.file));
+    let files = sharding.plan.stages.iter().map(|stage| stage.file.clone());
+    for name in files.chain(data) {
+        let path = folder.join(name);
+        if path.canonicalize().is_ok_and(|found| sources.contains(&found)) {
+            return Err(WriteError::WouldOverwrite { path });
+        }
+    }
+    Ok(())
+}
+
+/// Removes an older plan and its parts, so that no plan ever stands beside the parts of another one.
+fn clear(folder: &Path) -> Result<(), WriteError> {
+    let path = folder.join("plan.json");
+    let Ok(text) = fs::read(&path) else { return Ok(()) };
+    // Only what a plan of ours names is removed; a file that happens to have that name is none of our business.
+    let Ok(old) = serde_json::from_slice::<Plan>(&text) else { return Ok(()) };
+    let data = old.stages.iter().flat_map(|stage| &stage.data).map(|data| &data.file);
+    let names = old.stages.iter().map(|stage| &stage.file).chain(data);
+    let plain = names.filter(|name| !name.contains(['/', '\\']));
+    for path in std::iter::once(path).chain(plain.map(|name| folder.join(name))) {
+        match fs::remove_file(&path) {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                return Err(WriteError::Write { path, source });
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// A file that takes its name only when it is whole, and that is hashed on its way.
