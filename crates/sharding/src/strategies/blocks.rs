@@ -47,7 +47,9 @@ pub(crate) fn places(study: &Study<'_>) -> Vec<Places> {
 /// one is no other cut than one node later.
 fn local(study: &Study<'_>, places: impl Iterator<Item = usize>) -> Vec<usize> {
     let mut kept: Vec<usize> = Vec::new();
-    let weighs = |from: usize, to: usize| study.costs.mass[from..to].iter().any(|&mass| mass > 64);
+    let total: u64 = study.costs.mass.iter().sum();
+    // Scales and axes between two places do not make them two.
+    let weighs = |from: usize, to: usize| study.costs.mass[from..to].iter().sum::<u64>() * 1000 > total;
     for place in places {
         match kept.last_mut() {
             Some(last) if !weighs(*last, place) => {

@@ -9,7 +9,7 @@ use crate::graph::{Origin, ValueId};
 #[derive(Debug, Clone)]
 pub(super) struct Held {
     /// By stretch of the first and stretch of the last, both included.
-    bytes: Vec<Vec<u64>>,
+    pub(super) bytes: Vec<Vec<u64>>,
 }
 
 impl Held {

@@ -237,3 +237,94 @@ fn kinds(workers: &[(usize, WorkerSpec)]) -> Vec<Vec<usize>> {
     }
     kinds
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Every way to divide so many stretches into so many stages, as the stages' last stretches.
+    fn divisions(stretches: usize, stages: usize) -> Vec<Vec<usize>> {
+        if stages == 1 {
+            return vec![vec![stretches - 1]];
+        }
+        (stages - 1..stretches)
+            .flat_map(|first| {
+                let shorter = divisions(first, stages - 1);
+                shorter.into_iter().map(move |ends| [&ends[..], &[stretches - 1]].concat())
+            })
+            .collect()
+    }
+
+    /// Every order of so many of the workers.
+    fn orders(workers: &[usize], count: usize) -> Vec<Vec<usize>> {
+        if count == 0 {
+            return vec![Vec::new()];
+        }
+        let pick = |&first: &usize| {
+            let rest: Vec<usize> = workers.iter().copied().filter(|&worker| worker != first).collect();
+            orders(&rest, count - 1).into_iter().map(move |rest| [&[first], &rest[..]].concat())
+        };
+        workers.iter().flat_map(pick).collect()
+    }
+
+    fn cost(table: &Table, found: &Found, workers: &[(usize, WorkerSpec)], goal: Goal) -> Option<f64> {
+        let whole = table.seconds(0, table.ends.len() - 1, &workers[0].1);
+        let (mut sum, mut slowest, mut first) = (0.0, 0.0_f64, 0);
+        for (&end, &worker) in found.ends.iter().zip(&found.workers) {
+            let worker = &workers[worker].1;
+            if table.memory(first, end) > worker.memory_bytes {
+                return None;
+            }
+            let own = table.seconds(first, end, worker);
+            sum += own + table.arrival[first] + EVEN * own * own / whole;
+            slowest = slowest.max(own).max(table.arrival[first]);
+            first = end + 1;
+        }
+        Some(if goal == Goal::Sum { sum } else { slowest })
+    }
+
+    proptest! {
+        #[test]
+        fn no_distribution_is_better(
+            rows in prop::collection::vec((1_u64..50, 0_u64..20, 0.0_f64..2.0), 1..6),
+            specs in prop::collection::vec((1_u32..4, 1_u64..60), 1..4),
+            shards in 1_usize..4,
+        ) {
+            prop_assume!(shards <= rows.len() && shards <= specs.len());
+            let count = rows.len();
+            let between = |first: usize, last: usize| rows.get(first..=last).unwrap_or_default();
+            let held = |first: usize, last: usize| between(first, last).iter().map(|row| row.1).sum::<u64>();
+            let table = Table {
+                ends: (1..=count).collect(),
+                work: (0..=count).map(|end| rows[..end].iter().map(|row| row.0).sum()).collect(),
+                arrival: (0..count).map(|at| if at == 0 { 0.0 } else { rows[at].2 }).collect(),
+                held: Held { bytes: (0..count).map(|a| (0..count).map(|b| held(a, b)).collect()).collect() },
+                factor: 1,
+            };
+            let worker = |(at, &(speed, memory)): (usize, &(u32, u64))| {
+                let name = String::new();
+                (at, WorkerSpec { name, flops_per_s: f64::from(speed), memory_bytes: memory })
+            };
+            let workers: Vec<_> = specs.iter().enumerate().map(worker).collect();
+            for goal in [Goal::Sum, Goal::Slowest] {
+                let all: Vec<usize> = (0..workers.len()).collect();
+                let best = divisions(count, shards)
+                    .into_iter()
+                    .flat_map(|ends| {
+                        let of = |workers| Found { ends: ends.clone(), workers };
+                        orders(&all, shards).into_iter().map(of).collect::<Vec<_>>()
+                    })
+                    .filter_map(|found| cost(&table, &found, &workers, goal))
+                    .min_by(f64::total_cmp);
+                let found = table.solve(&workers, shards, goal);
+                let own = found.as_ref().map(|found| cost(&table, found, &workers, goal).expect("it fits"));
+                match (best, own) {
+                    (Some(best), Some(own)) => prop_assert!((own - best).abs() <= 1e-9 * best.max(1.0), "{own} {best}"),
+                    (best, own) => prop_assert_eq!(best, own),
+                }
+            }
+        }
+    }
+}
