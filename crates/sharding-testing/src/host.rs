@@ -47,6 +47,8 @@ pub struct Ran {
     pub worker: WorkerId,
     /// The step that its caches had to hold; 0 without caches.
     pub position: u64,
+    /// The incarnation that its caches had to have; 0 without caches.
+    pub epoch: u64,
 }
 
 #[derive(Debug)]
@@ -177,19 +179,27 @@ impl StageHost for ScriptedHost {
     type Error = HostFailure;
 
     async fn load(&self, call: LoadCall) -> Result<(), HostError<HostFailure>> {
-        tokio::time::sleep(self.takes).await;
         let file = std::fs::read(&call.file).map_err(|error| failed(&error.to_string()))?;
         let model = Model::parse(file.into()).map_err(|error| failed(&error.to_string()))?;
+        {
+            // The session is there before the call ends, as with a page that goes on loading when nobody waits any more.
+            let mut inner = self.inner.lock();
+            if inner.alive.get(&call.worker) != Some(&true) {
+                return Err(gone());
+            }
+            let caches = CacheKeeper::new(self.plan.states_of(call.stage.index).cloned().collect());
+            let session = Session { worker: call.worker, model: Arc::new(model), caches };
+            inner.sessions.insert(call.session, session);
+        }
+        tokio::time::sleep(self.takes).await;
         let mut inner = self.inner.lock();
         if inner.load_faults > 0 {
             inner.load_faults -= 1;
             return Err(failed("it was told to"));
         }
-        if inner.alive.get(&call.worker) != Some(&true) {
+        if !inner.sessions.contains_key(&call.session) {
             return Err(gone());
         }
-        let caches = CacheKeeper::new(self.plan.states_of(call.stage.index).cloned().collect());
-        inner.sessions.insert(call.session, Session { worker: call.worker, model: Arc::new(model), caches });
         Ok(())
     }
 
@@ -197,8 +207,8 @@ impl StageHost for ScriptedHost {
         let _running = Running::begin(self);
         let (fault, model, past) = {
             let mut inner = self.inner.lock();
-            let position = call.step.map_or(0, |step| step.position);
-            inner.ran.push(Ran { stage: call.stage, worker: call.worker, position });
+            let (position, epoch) = call.step.map_or((0, 0), |step| (step.position, step.epoch));
+            inner.ran.push(Ran { stage: call.stage, worker: call.worker, position, epoch });
             let fault = inner.script.get_mut(&call.stage).and_then(VecDeque::pop_front);
             if fault == Some(Fault::Dies) {
                 inner.kill(call.worker);

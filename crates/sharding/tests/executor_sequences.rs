@@ -145,6 +145,45 @@ async fn only_the_stage_that_forgot_is_rebuilt() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn caches_are_not_trusted_after_a_failure() {
+    let cut = decoder();
+    let executor = cut.executor(3, ExecutorConfig::default());
+    let mut sequence = executor.sequence().expect("it has caches");
+    for step in 0..3 {
+        sequence.step(step_inputs(step)).await.expect("nothing fails");
+    }
+    let failing = cut.plan.states[2].stage;
+    executor.host().fail(failing, &[Fault::Fails]);
+    let before = executor.host().ran().len();
+    let answer = sequence.step(step_inputs(3)).await.expect("it is rebuilt");
+    assert_eq!(answer.outputs, truth(&cut, 4)[3]);
+    let ran = executor.host().ran().split_off(before);
+    let positions: Vec<u64> = ran.iter().filter(|run| run.stage == failing).map(|run| run.position).collect();
+    assert_eq!(positions, [3, 0, 1, 2, 3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_incarnation_of_a_cache_is_named_twice() {
+    let cut = decoder();
+    let executor = cut.executor(3, ExecutorConfig::default());
+    let mut sequence = executor.sequence().expect("it has caches");
+    let stage = cut.plan.states[0].stage;
+    for step in 0..4 {
+        // Cancelled when the first stage is done and the second one is not.
+        executor.host().fail(stage, &[Fault::Forgets]);
+        let after = common::models::RUN.mul_f64(1.5 + step as f64);
+        assert!(timeout(after, sequence.step(step_inputs(step))).await.is_err());
+        sequence.step(step_inputs(step)).await.expect("nothing fails");
+    }
+    let ran = executor.host().ran();
+    let mut begun: Vec<u64> =
+        ran.iter().filter(|run| run.stage == stage && run.position == 0).map(|run| run.epoch).collect();
+    let all = begun.len();
+    begun.dedup();
+    assert!(begun.is_sorted() && begun.len() == all && all > 4, "{begun:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_would_have_to_be_kept_is_bounded() {
     let cut = decoder();
     let config = {
