@@ -23,6 +23,8 @@ pub(crate) enum Verb {
     Test,
     /// The browser-backed tests alone.
     E2e(E2e),
+    /// Cut every model by every strategy and have onnxruntime show that the parts together are the whole.
+    Shards(Shards),
     /// A benchmark of the pool, in release mode.
     Bench(Bench),
     /// Check layers, file conventions, documentation and lock files.
@@ -83,6 +85,22 @@ pub(crate) struct E2e {
     pub(crate) cycles: usize,
 }
 
+#[derive(Debug, Default, Args)]
+pub(crate) struct Shards {
+    /// 2, 3 and 5 shards instead of 2 to 8.
+    #[arg(long)]
+    pub(crate) sample: bool,
+    /// Comma-separated names of models; without it, all of them.
+    #[arg(long, value_name = "LIST")]
+    pub(crate) only: Option<String>,
+    /// Leave the runtime's own rewriting of graphs on, which may change the last bits.
+    #[arg(long)]
+    pub(crate) optimised: bool,
+    /// Write the rows as JSON to this file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<String>,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct Bench {
     /// What to measure.
@@ -107,6 +125,8 @@ pub(crate) enum BenchName {
     History,
     /// Whether everything that is durable survives `kill -9`, again and again.
     HistoryKills,
+    /// Planning time and peak memory for a model of more than 2 GB.
+    Sharding,
     /// How far each policy stays behind the best choice, in made-up worlds and in what was recorded.
     Selection,
 }
@@ -120,6 +140,7 @@ impl BenchName {
             Self::Recovery => ("webnn-pool", "bench_recovery", ""),
             Self::History => ("perf-history", "bench_history", "postgres"),
             Self::HistoryKills => ("perf-history", "kill_history", ""),
+            Self::Sharding => ("sharding", "bench_sharding", ""),
             Self::Selection => ("pool-core", "bench_selection", ""),
         }
     }

@@ -21,6 +21,7 @@ mod page_check;
 mod postgres;
 mod setup;
 mod sh;
+mod shards;
 mod system;
 mod tally;
 mod test;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         Verb::Demo => demo::run(),
         Verb::Test => test::run(),
         Verb::E2e(flags) => e2e::run(&flags),
+        Verb::Shards(flags) => shards::run(&flags),
         Verb::Bench(flags) => bench::run(&flags),
         Verb::Tidy => tidy::run(),
         Verb::Ci => ci::run(),

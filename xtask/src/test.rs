@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 
-use crate::flags::{Fixtures, Setup};
+use crate::flags::{Fixtures, Setup, Shards};
 use crate::sh::{self, Cmd, Reported};
 use crate::tally::Tally;
-use crate::{checks, e2e, fixtures, page_check, postgres, setup, tidy};
+use crate::{checks, e2e, fixtures, page_check, postgres, setup, shards, tidy};
 
 /// Runs every step, also after one has failed, and closes with one line that sums up.
 pub(crate) fn run() -> Result<()> {
@@ -18,6 +18,7 @@ pub(crate) fn run() -> Result<()> {
     let built = steps.check("fixtures", || fixtures::run(&Fixtures::default()));
     steps.test("unit and property tests", |tally| tally.run(cargo_test(&["--lib", "--bins", "--tests"])));
     steps.test("documentation tests", |tally| tally.run(cargo_test(&["--doc"])));
+    steps.check("cuts", || shards::run(&Shards { sample: true, ..Shards::default() }));
     steps.test("tests on PostgreSQL", postgres::run_into);
     steps.test("browser-backed tests", |tally| {
         if !(set_up && built) {

@@ -20,13 +20,13 @@ struct Rig {
 }
 
 impl Rig {
-    async fn new(workers: usize) -> Self {
+    fn new(workers: usize) -> Self {
         let mut config = PoolConfig::default();
         config.checks.interval = Duration::from_secs(1);
-        Self::with(config, workers).await
+        Self::with(config, workers)
     }
 
-    async fn with(config: PoolConfig, workers: usize) -> Self {
+    fn with(config: PoolConfig, workers: usize) -> Self {
         let telemetry = Telemetry::new();
         let pool = Pool::new(config, telemetry.clone()).expect("a pool");
         let mut rig = Self { pool, model: identity_model("a"), workers: Vec::new(), telemetry };
@@ -84,7 +84,7 @@ impl Rig {
 
 #[tokio::test(start_paused = true)]
 async fn healthy_workers_stay() {
-    let rig = Rig::new(3).await;
+    let rig = Rig::new(3);
     assert_eq!(rig.serve(60).await, 0);
     assert_eq!(rig.out(), Vec::<usize>::new());
     assert!(rig.checks("right") > 50, "{:?}", rig.telemetry.snapshot().counters);
@@ -96,7 +96,7 @@ async fn healthy_workers_stay() {
 #[tokio::test(start_paused = true)]
 async fn one_that_begins_to_lie_is_put_out() {
     for workers in 1..=4 {
-        let rig = Rig::new(workers).await;
+        let rig = Rig::new(workers);
         assert_eq!(rig.serve(10).await, 0);
         rig.workers[0].0.always_run(Step::Lie(0.5));
         // At two answers and one check a second, three answers at most are off before it is found out.
@@ -112,7 +112,7 @@ async fn one_that_begins_to_lie_is_put_out() {
 #[tokio::test(start_paused = true)]
 async fn one_that_always_lied_is_outvoted() {
     for liar in 0..3 {
-        let rig = Rig::new(3).await;
+        let rig = Rig::new(3);
         rig.workers[liar].0.always_run(Step::Lie(0.5));
         rig.serve(10).await;
         assert_eq!(rig.out(), [liar]);
@@ -123,7 +123,7 @@ async fn one_that_always_lied_is_outvoted() {
 #[tokio::test(start_paused = true)]
 async fn one_that_does_not_repeat_itself_is_the_one() {
     for noisy in 0..2 {
-        let rig = Rig::new(2).await;
+        let rig = Rig::new(2);
         rig.workers[noisy].0.always_run(Step::Noise);
         rig.serve(10).await;
         assert_eq!(rig.out(), [noisy]);
@@ -133,7 +133,7 @@ async fn one_that_does_not_repeat_itself_is_the_one() {
 
 #[tokio::test(start_paused = true)]
 async fn one_word_against_another_puts_nobody_out() {
-    let rig = Rig::new(2).await;
+    let rig = Rig::new(2);
     rig.workers[1].0.always_run(Step::Lie(0.5));
     rig.serve(10).await;
     assert_eq!(rig.out(), Vec::<usize>::new());
@@ -144,7 +144,7 @@ async fn one_word_against_another_puts_nobody_out() {
 /// A fault that all share, as of a model whose numbers depend on the day, puts nobody out.
 #[tokio::test(start_paused = true)]
 async fn what_all_share_is_nobody_s_fault() {
-    let rig = Rig::new(3).await;
+    let rig = Rig::new(3);
     assert_eq!(rig.serve(10).await, 0);
     for (worker, _) in &rig.workers {
         worker.always_run(Step::Lie(0.5));
@@ -157,7 +157,7 @@ async fn what_all_share_is_nobody_s_fault() {
 
 #[tokio::test(start_paused = true)]
 async fn a_model_that_is_not_a_function_is_left_alone() {
-    let rig = Rig::new(3).await;
+    let rig = Rig::new(3);
     for (worker, _) in &rig.workers {
         worker.always_run(Step::Noise);
     }
@@ -171,7 +171,7 @@ async fn a_model_that_is_not_a_function_is_left_alone() {
 
 #[tokio::test(start_paused = true)]
 async fn the_caller_s_canary_comes_before_the_first_answer() {
-    let rig = Rig::new(2).await;
+    let rig = Rig::new(2);
     let canary = Canary { inputs: [vector(&[3.0, 4.0])].into(), outputs: vec![vector(&[3.0, 4.0])] };
     rig.pool.set_canary(&rig.model, canary).expect("it fits");
     rig.workers[0].0.always_run(Step::Lie(0.5));
@@ -192,7 +192,7 @@ async fn the_caller_s_canary_comes_before_the_first_answer() {
 
 #[tokio::test(start_paused = true)]
 async fn a_canary_that_does_not_fit_is_refused() {
-    let rig = Rig::new(1).await;
+    let rig = Rig::new(1);
     let wrong = Canary { inputs: Arc::new([]), outputs: Vec::new() };
     assert!(matches!(rig.pool.set_canary(&rig.model, wrong), Err(RunError::InvalidInput(_))));
     let mut unknown = vector(&[1.0]);
@@ -207,7 +207,7 @@ async fn switched_off_nobody_is_checked() {
     let mut config = PoolConfig::default();
     config.checks.enabled = false;
     config.checks.interval = Duration::from_secs(1);
-    let rig = Rig::with(config, 2).await;
+    let rig = Rig::with(config, 2);
     rig.serve(20).await;
     assert_eq!(rig.workers[0].0.counts().runs, 40);
     assert_eq!(rig.checks("right"), 0);
@@ -217,7 +217,7 @@ async fn switched_off_nobody_is_checked() {
 /// What a check asks of a worker does not come out of its slots, and does not take longer than it may.
 #[tokio::test(start_paused = true)]
 async fn a_check_that_hangs_ends() {
-    let rig = Rig::new(2).await;
+    let rig = Rig::new(2);
     assert_eq!(rig.serve(3).await, 0);
     rig.workers[1].0.script_run([Step::Never]);
     rig.serve(3).await;

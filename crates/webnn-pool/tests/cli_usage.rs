@@ -46,6 +46,7 @@ fn every_verb_has_help() {
         &["run", "--help"],
         &["--device <KIND>", "--threads <N>", "--repeat <N>", "--timeout <SECONDS>", "--json"],
     );
+    helps(&["shard", "--help"], &["--shards <N>", "--strategy <S>", "--out <DIR>", "--svg <FILE>", "--json"]);
     helps(&["--version"], &[env!("CARGO_PKG_VERSION")]);
 }
 

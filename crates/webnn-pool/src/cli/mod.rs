@@ -7,6 +7,7 @@ mod browsers;
 mod out;
 mod run;
 mod setup;
+mod shard;
 mod summary;
 mod trends;
 
@@ -31,6 +32,8 @@ enum Verb {
     Browsers(browsers::Args),
     /// Run a model once, or several times, and print where it ran and what it gave.
     Run(run::Args),
+    /// Cut a model into parts that hold only their own weights, and say what that costs. Needs no browser.
+    Shard(shard::Args),
     /// What follows from the history: the best browser for each type of model, trends, regressions, recommendations.
     Trends(trends::Args),
 }
@@ -55,6 +58,7 @@ pub(crate) fn main() -> ExitCode {
                 Verb::Setup(args) => setup::run(args).await,
                 Verb::Browsers(args) => browsers::run(args).await,
                 Verb::Run(args) => run::run(args).await,
+                Verb::Shard(args) => shard::run(args).await,
                 Verb::Trends(args) => trends::run(args).await,
             }
         };

@@ -1,0 +1,207 @@
+//! The executor: a plan, a host and where its parts are.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use futures_util::future::join_all;
+use parking_lot::Mutex;
+use recovery::Backoff;
+use tensor::{NamedTensor, Signature};
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+use super::config::{ExecutorConfig, ExecutorConfigError};
+use super::error::RunError;
+use super::host::{SequenceId, StageHost, WorkerHealth};
+use super::metrics::RunMetrics;
+use super::placing::Placing;
+use super::sequence::Sequence;
+use crate::plan::{Plan, Stage};
+
+/// What a run gave: every output of the whole model, in the model's order.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// The outputs. In a sequence without the caches, which stay with the stages.
+    pub outputs: Vec<NamedTensor>,
+    /// What it took.
+    pub metrics: RunMetrics,
+}
+
+/// What an executor has done so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ExecutorStats {
+    /// Runs and steps that gave an answer.
+    pub answers: u64,
+    /// Runs and steps that gave an error.
+    pub errors: u64,
+    /// Attempts of a stage that failed and were followed by another one.
+    pub repeats: u64,
+    /// Parts that were loaded.
+    pub loads: u64,
+    /// Stages that moved to another worker.
+    pub moves: u64,
+    /// Caches that were rebuilt by replaying inputs.
+    pub rebuilds: u64,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) answers: AtomicU64,
+    pub(crate) errors: AtomicU64,
+    pub(crate) repeats: AtomicU64,
+    pub(crate) loads: AtomicU64,
+    pub(crate) moves: AtomicU64,
+    pub(crate) rebuilds: AtomicU64,
+}
+
+pub(crate) fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Runs a plan on a host's workers.
+///
+/// Independent stages run at the same time. What a stage gave is kept until the answer is out, so that a stage that fails
+/// runs again alone: on the same worker, then on another one, to which its part is loaded. No task is started: dropping a
+/// call's future ends everything that it was doing. What it had loaded, or left on workers, is dropped with the next call
+/// or by [`shutdown`](Self::shutdown).
+#[derive(Debug)]
+pub struct Executor<H> {
+    pub(crate) host: H,
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) stages: Vec<Arc<Stage>>,
+    pub(crate) signature: Signature,
+    pub(crate) folder: PathBuf,
+    pub(crate) config: ExecutorConfig,
+    pub(crate) placing: Mutex<Placing>,
+    pub(crate) backoff: Mutex<Backoff>,
+    /// One permit a stage: whoever has it is the one to find it a new seat.
+    pub(crate) gates: Vec<Semaphore>,
+    pub(crate) counters: Counters,
+    next_sequence: AtomicU64,
+}
+
+impl<H: StageHost> Executor<H> {
+    /// An executor for the parts of a plan in a folder. Loads nothing yet.
+    ///
+    /// # Errors
+    /// A setting that makes no sense.
+    pub fn new(
+        plan: Plan,
+        folder: impl Into<PathBuf>,
+        host: H,
+        config: ExecutorConfig,
+    ) -> Result<Self, ExecutorConfigError> {
+        config.validate()?;
+        let signature = Signature {
+            inputs: plan.inputs.clone(),
+            outputs: plan.outputs.iter().map(|output| output.spec.clone()).collect(),
+        };
+        Ok(Self {
+            stages: plan.stages.iter().cloned().map(Arc::new).collect(),
+            gates: plan.stages.iter().map(|_| Semaphore::new(1)).collect(),
+            backoff: Mutex::new(Backoff::new(config.backoff, config.seed)),
+            plan: Arc::new(plan),
+            signature,
+            host,
+            folder: folder.into(),
+            config,
+            placing: Mutex::new(Placing::default()),
+            counters: Counters::default(),
+            next_sequence: AtomicU64::new(0),
+        })
+    }
+
+    /// The plan.
+    #[must_use]
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The host.
+    #[must_use]
+    pub const fn host(&self) -> &H {
+        &self.host
+    }
+
+    /// Loads every part, and its standby where that is asked for, as many at the same time as there are. Not needed
+    /// before a run, which loads what is not there.
+    ///
+    /// # Errors
+    /// A part that no worker could load. What was loaded stays.
+    pub async fn deploy(&self) -> Result<(), RunError<H::Error>> {
+        self.drop_orphans().await;
+        // Where stages go depends on where others are, so that seats are taken in turn and filled together.
+        let placed = (0..self.stages.len()).map(|stage| self.ensure_seat(stage));
+        join_all(placed).await.into_iter().collect()
+    }
+
+    /// Runs the whole model once. Caches, if it has some, are inputs and outputs like others.
+    ///
+    /// # Errors
+    /// Inputs that do not fit, or a stage that could not be brought to an end. Never a part of an answer.
+    pub async fn run(&self, inputs: Vec<NamedTensor>) -> Result<Answer, RunError<H::Error>> {
+        self.drop_orphans().await;
+        let done = self.once(inputs).await;
+        count(if done.is_ok() { &self.counters.answers } else { &self.counters.errors });
+        done
+    }
+
+    async fn once(&self, inputs: Vec<NamedTensor>) -> Result<Answer, RunError<H::Error>> {
+        self.signature.bind(&inputs).map_err(RunError::Inputs)?;
+        self.drive(inputs, None, true).await
+    }
+
+    /// Begins a sequence of steps whose caches stay with the stages.
+    ///
+    /// # Errors
+    /// The model has no caches.
+    pub fn sequence(&self) -> Result<Sequence<'_, H>, RunError<H::Error>> {
+        if self.plan.states.is_empty() {
+            return Err(RunError::NoCaches);
+        }
+        Ok(Sequence::new(self, SequenceId(self.next_sequence.fetch_add(1, Ordering::Relaxed) + 1)))
+    }
+
+    /// Drops everything that is loaded. The executor can be used again afterwards.
+    pub async fn shutdown(&self) {
+        self.placing.lock().clear();
+        self.drop_orphans().await;
+    }
+
+    /// What was done so far.
+    #[must_use]
+    pub fn stats(&self) -> ExecutorStats {
+        let Counters { answers, errors, repeats, loads, moves, rebuilds } = &self.counters;
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        ExecutorStats {
+            answers: read(answers),
+            errors: read(errors),
+            repeats: read(repeats),
+            loads: read(loads),
+            moves: read(moves),
+            rebuilds: read(rebuilds),
+        }
+    }
+
+    /// Has the host drop what belongs to nobody any more. What it cannot drop is gone with its worker.
+    pub(crate) async fn drop_orphans(&self) {
+        let orphans = self.placing.lock().take_orphans();
+        let drops = orphans.into_iter().map(|orphan| async move {
+            let dropped = tokio::time::timeout(self.config.run_timeout, self.host.unload(orphan)).await;
+            if !matches!(dropped, Ok(Ok(()))) {
+                tracing::debug!(worker = %orphan.worker, session = %orphan.session, "could not be unloaded");
+            }
+        });
+        join_all(drops).await;
+    }
+
+    pub(crate) async fn health(&self) -> Vec<WorkerHealth> {
+        self.host.health().await
+    }
+
+    pub(crate) fn now() -> Instant {
+        Instant::now()
+    }
+}

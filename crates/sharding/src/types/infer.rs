@@ -1,0 +1,268 @@
+//! Hands types forward, node by node.
+
+use std::collections::HashMap;
+
+use onnx_graph::proto::{AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto};
+use tensor::{DType, Dim};
+
+use super::scope::{At, Scope};
+use super::{ValueType, elements, sequences, shapes};
+
+/// How deeply functions may call each other before nothing more is said about them.
+const MAX_CALLS: usize = 16;
+
+/// The types of the values of the main graph, by name.
+pub(crate) fn types(model: &ModelProto) -> HashMap<String, ValueType> {
+    let mut scope = Scope::default();
+    if let Some(graph) = &model.graph {
+        let context = Context { model, calls: 0 };
+        scope.declare(graph);
+        context.nodes(&graph.node, &mut scope);
+    }
+    scope.types
+}
+
+struct Context<'a> {
+    model: &'a ModelProto,
+    calls: usize,
+}
+
+impl Context<'_> {
+    fn nodes(&self, nodes: &[NodeProto], scope: &mut Scope<'_>) {
+        for node in nodes {
+            if let Some(value) = attribute(node, "value").and_then(|found| found.t.as_deref())
+                && node.op_type() == "Constant"
+                && let Some(output) = node.output.first()
+            {
+                scope.constant(output, value);
+                continue;
+            }
+            if let Some(ty) = sequences::taken(node, scope)
+                && let Some(output) = node.output.first()
+            {
+                scope.set(output, ty);
+                continue;
+            }
+            let known = |scope: &Scope<'_>, name: &String| {
+                let dims = scope.ty(name).and_then(|ty| ty.dims.as_ref());
+                name.is_empty() || dims.is_some_and(|dims| !dims.contains(&Dim::Unknown))
+            };
+            if !node.output.iter().all(|name| known(scope, name)) {
+                for (name, ty) in node.output.iter().zip(self.outputs(node, scope)) {
+                    if let Some(ty) = ty.filter(|_| !name.is_empty()) {
+                        scope.set(name, ty);
+                    }
+                }
+            }
+            fold(node, scope);
+        }
+    }
+
+    fn outputs(&self, node: &NodeProto, scope: &Scope<'_>) -> Vec<Option<ValueType>> {
+        if let Some(function) = self.function(node) {
+            return self.call(function, node, scope);
+        }
+        match node.op_type() {
+            "If" => self.branches(node, scope),
+            "Loop" => self.looped(node, scope),
+            "Scan" => self.scanned(node, scope),
+            _ => {
+                let at = At { node, scope };
+                let shapes = shapes::shapes(&at);
+                let elements = elements::elements(&at);
+                let shaped = elements.into_iter().enumerate();
+                shaped
+                    .map(|(at, dtype)| {
+                        dtype.map(|dtype| ValueType::of(dtype, shapes.get(at).cloned().flatten()))
+                    })
+                    .collect()
+            }
+        }
+    }
+
+    fn function(&self, node: &NodeProto) -> Option<&FunctionProto> {
+        let named = |function: &&FunctionProto| {
+            function.name() == node.op_type() && function.domain() == node.domain()
+        };
+        self.model.functions.iter().find(named)
+    }
+
+    fn call(&self, function: &FunctionProto, node: &NodeProto, scope: &Scope<'_>) -> Vec<Option<ValueType>> {
+        if self.calls == MAX_CALLS {
+            return Vec::new();
+        }
+        let mut inner = Scope::default();
+        for (formal, actual) in function.input.iter().zip(&node.input) {
+            if let Some(ty) = scope.ty(actual) {
+                inner.set(formal, ty.clone());
+            }
+            if let Some(ints) = scope.ints(actual) {
+                inner.set_ints(formal, ints.to_vec());
+            }
+        }
+        let bound = function.node.iter().map(|inner| bind(inner, node, function)).collect::<Vec<_>>();
+        Context { model: self.model, calls: self.calls + 1 }.nodes(&bound, &mut inner);
+        function.output.iter().map(|output| inner.ty(output).cloned()).collect()
+    }
+
+    /// The types of a body's outputs.
+    fn body(
+        &self,
+        graph: &GraphProto,
+        inputs: Vec<Option<ValueType>>,
+        scope: &Scope<'_>,
+    ) -> Vec<Option<ValueType>> {
+        let mut inner = Scope::within(scope);
+        for (input, ty) in graph.input.iter().zip(inputs) {
+            if let Some(ty) = ty {
+                inner.types.insert(input.name().to_owned(), ty);
+            }
+        }
+        inner.declare(graph);
+        self.nodes(&graph.node, &mut inner);
+        graph.output.iter().map(|output| inner.ty(output.name()).cloned()).collect()
+    }
+
+    fn branches(&self, node: &NodeProto, scope: &Scope<'_>) -> Vec<Option<ValueType>> {
+        let branch = |name| {
+            let graph = attribute(node, name).and_then(|found| found.g.as_deref());
+            graph.map(|graph| self.body(graph, Vec::new(), scope)).unwrap_or_default()
+        };
+        let (then, otherwise) = (branch("then_branch"), branch("else_branch"));
+        let both = then.into_iter().zip(otherwise);
+        both.map(|(a, b)| {
+            let (a, b) = (a?, b?);
+            let dims = if a.dims == b.dims { a.dims } else { None };
+            (a.dtype == b.dtype).then(|| ValueType::of(a.dtype, dims))
+        })
+        .collect()
+    }
+
+    fn looped(&self, node: &NodeProto, scope: &Scope<'_>) -> Vec<Option<ValueType>> {
+        let Some(body) = attribute(node, "body").and_then(|found| found.g.as_deref()) else {
+            return Vec::new();
+        };
+        // What is carried from turn to turn may change its shape.
+        let carried = node.input.iter().skip(2).map(|name| scope.ty(name).map(|ty| ValueType::any(ty.dtype)));
+        let carried: Vec<_> = carried.collect();
+        let mut inputs =
+            vec![Some(ValueType::of(DType::I64, Some(Vec::new()))), Some(ValueType::any(DType::Bool))];
+        inputs.extend(carried.iter().cloned());
+        let given = self.body(body, inputs, scope).into_iter().skip(1).enumerate();
+        given
+            .map(
+                |(at, ty)| {
+                    if at < carried.len() { ty.map(|ty| ValueType::any(ty.dtype)) } else { stacked(ty) }
+                },
+            )
+            .collect()
+    }
+
+    fn scanned(&self, node: &NodeProto, scope: &Scope<'_>) -> Vec<Option<ValueType>> {
+        let Some(body) = attribute(node, "body").and_then(|found| found.g.as_deref()) else {
+            return Vec::new();
+        };
+        let scans = attribute(node, "num_scan_inputs").and_then(|found| found.i).unwrap_or(0);
+        let states = node.input.len().saturating_sub(usize::try_from(scans).unwrap_or(0));
+        let inputs = node.input.iter().map(|name| scope.ty(name).map(|ty| ValueType::any(ty.dtype)));
+        let given = self.body(body, inputs.collect(), scope).into_iter().enumerate();
+        given
+            .map(|(at, ty)| {
+                if at < states {
+                    ty.map(|ty| ValueType::any(ty.dtype))
+                } else {
+                    ty.map(|ty| ValueType::any(ty.dtype))
+                }
+            })
+            .collect()
+    }
+}
+
+/// One more dimension in front: one entry for each turn.
+fn stacked(ty: Option<ValueType>) -> Option<ValueType> {
+    let ty = ty?;
+    let dims = ty.dims.map(|dims| std::iter::once(Dim::Unknown).chain(dims).collect());
+    Some(ValueType::of(ty.dtype, dims))
+}
+
+/// A function's node with the attributes that its call gives.
+fn bind(inner: &NodeProto, call: &NodeProto, function: &FunctionProto) -> NodeProto {
+    let mut bound = inner.clone();
+    bound.attribute.retain_mut(|own| {
+        let Some(wanted) = own.ref_attr_name.take() else { return true };
+        let given = call.attribute.iter().chain(&function.attribute_proto);
+        match given.into_iter().find(|found| found.name() == wanted) {
+            Some(found) => {
+                *own = AttributeProto { name: own.name.take(), ..found.clone() };
+                true
+            }
+            None => false,
+        }
+    });
+    bound
+}
+
+pub(crate) fn attribute<'a>(node: &'a NodeProto, name: &str) -> Option<&'a AttributeProto> {
+    node.attribute.iter().find(|attribute| attribute.name() == name)
+}
+
+/// Keeps track of small integers, and of sizes, through the operators that exporters compute shapes with.
+fn fold(node: &NodeProto, scope: &mut Scope<'_>) {
+    let Some(output) = node.output.first() else { return };
+    let at = At { node, scope };
+    if let Some(ints) = folded(&at, |at, input| at.constant(input).map(<[i64]>::to_vec), shape_ints) {
+        scope.set_ints(output, ints);
+    } else if let Some(sizes) = folded(&at, |at, input| at.sizes(input), shape_sizes) {
+        scope.set_sizes(output, sizes);
+    }
+}
+
+/// The entries of a value, from those of what a node takes.
+fn folded<T: Clone>(
+    at: &At<'_>,
+    of: impl Fn(&At<'_>, usize) -> Option<Vec<T>>,
+    shape: impl Fn(&At<'_>) -> Option<Vec<T>>,
+) -> Option<Vec<T>> {
+    let entries = match at.node.op_type() {
+        "Constant" | "Shape" => shape(at)?,
+        "Identity" | "Cast" | "Unsqueeze" | "Squeeze" => of(at, 0)?,
+        "Concat" => (0..at.node.input.len()).map(|input| of(at, input)).collect::<Option<Vec<_>>>()?.concat(),
+        "Gather" => {
+            let (data, places) = (of(at, 0)?, at.constant(1)?);
+            let pick = |&place: &i64| {
+                let place = if place < 0 { place + data.len() as i64 } else { place };
+                data.get(usize::try_from(place).ok()?).cloned()
+            };
+            places.iter().map(pick).collect::<Option<_>>()?
+        }
+        "Slice" => {
+            let (data, from, to) = (of(at, 0)?, at.constant(1)?, at.constant(2)?);
+            let place = |place: i64| {
+                let place = if place < 0 { place.saturating_add(data.len() as i64) } else { place };
+                place.clamp(0, data.len() as i64) as usize
+            };
+            let (&[from], &[to], false) = (from, to, at.has(4)) else { return None };
+            data.get(place(from)..place(to))?.to_vec()
+        }
+        _ => return None,
+    };
+    (entries.len() <= 64).then_some(entries)
+}
+
+fn shape_sizes(at: &At<'_>) -> Option<Vec<Dim>> {
+    let dims = at.dims(0)?;
+    Some(dims[shapes::shape_range(at, dims.len())].to_vec())
+}
+
+fn shape_ints(at: &At<'_>) -> Option<Vec<i64>> {
+    if at.node.op_type() == "Constant" {
+        let many = at.ints("value_ints").filter(|ints| !ints.is_empty()).map(<[i64]>::to_vec);
+        return many.or_else(|| at.int("value_int").map(|int| vec![int]));
+    }
+    let sizes = shape_sizes(at)?;
+    let fixed = |dim: &Dim| match dim {
+        Dim::Fixed(size) => i64::try_from(*size).ok(),
+        _ => None,
+    };
+    sizes.iter().map(fixed).collect()
+}
