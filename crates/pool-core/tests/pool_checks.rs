@@ -141,6 +141,19 @@ async fn one_word_against_another_puts_nobody_out() {
     rig.close().await;
 }
 
+/// Two that lie alike excuse neither, as long as somebody passes the canary.
+#[tokio::test(start_paused = true)]
+async fn two_liars_do_not_excuse_each_other() {
+    let rig = Rig::new(4);
+    assert_eq!(rig.serve(10).await, 0);
+    for liar in [1, 3] {
+        rig.workers[liar].0.always_run(Step::Lie(0.5));
+    }
+    rig.serve(20).await;
+    assert_eq!(rig.out(), [1, 3]);
+    rig.close().await;
+}
+
 /// A fault that all share, as of a model whose numbers depend on the day, puts nobody out.
 #[tokio::test(start_paused = true)]
 async fn what_all_share_is_nobody_s_fault() {

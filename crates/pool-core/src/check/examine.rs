@@ -120,12 +120,17 @@ async fn canary_again<L: WorkerLink>(
         return Some(Finding::Fine(subject.worker));
     };
     if known.convicts(subject.worker) {
-        // What others share is no fault of this one.
+        // What all others share is no fault of this one; a second liar is no excuse for the first.
+        let mut off = 0;
         for other in &check.others {
             let Some(second) = check.ask(other, &known.case).await else { continue };
             if check.compare(&known.case.outputs, &second).is_ok() {
+                off = 0;
                 break;
             }
+            off += 1;
+        }
+        if off > 0 {
             if known.origin != Origin::Caller {
                 store.lock().give_up(check.model);
             }

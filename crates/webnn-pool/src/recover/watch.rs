@@ -107,8 +107,9 @@ impl Away {
         let gap = self.last.map_or(self.beat, |last| now.saturating_duration_since(last));
         self.last = Some(now);
         if silence < gap {
-            // Something was heard since the last look.
-            self.total = Duration::ZERO;
+            // Something was heard since the last look, and before we stood still, if we did.
+            let stood = if gap > self.beat * 2 { gap - self.beat } else { Duration::ZERO };
+            self.total = stood.min(silence);
         } else if gap > self.beat * 2 {
             self.total += gap - self.beat;
         }
@@ -146,6 +147,17 @@ mod tests {
     fn a_pause_of_ours_is_not_the_page_s_silence() {
         check(&[1, 1, 31, 1], 30);
         check(&[10, 10], 18);
+    }
+
+    #[test]
+    fn a_pause_after_something_was_heard_is_ours_too() {
+        #[allow(clippy::disallowed_methods, reason = "some instant to count from")]
+        let start = Instant::now();
+        let mut away = Away::new(BEAT);
+        away.at(start, Duration::ZERO);
+        // Heard half a second after that look; then we stood still for nine.
+        let silence = BEAT * 9 + BEAT / 2;
+        assert_eq!(away.at(start + BEAT * 10, silence), BEAT * 9);
     }
 
     #[test]
