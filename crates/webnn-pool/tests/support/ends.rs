@@ -22,7 +22,7 @@ pub struct Ends {
     pub wrong: Vec<String>,
     /// The same while a page was made to lie and nobody had found it out.
     pub lied: u64,
-    pub lying: Option<BrowserName>,
+    pub lying: std::collections::BTreeSet<BrowserName>,
     /// Those that ended after their deadline.
     pub late: Vec<String>,
     /// How often our own process stood still; what was on its way then is excused.
@@ -51,7 +51,7 @@ impl Ends {
                         self.right += 1;
                         *self.right_of.entry(done.report.browser).or_default() += 1;
                     }
-                    Err(_) if self.lying == Some(done.report.browser) => self.lied += 1,
+                    Err(_) if self.lying.contains(&done.report.browser) => self.lied += 1,
                     Err(wrong) => self.wrong.push(format!("{}: {wrong}", done.report.browser)),
                 }
             }

@@ -116,7 +116,9 @@ impl Rig {
         let from = self.last_event();
         {
             let mut ends = self.ends.lock();
-            ends.lying = (fault == ChaosFault::Lie).then_some(browser);
+            if fault == ChaosFault::Lie {
+                ends.lying.insert(browser);
+            }
             ends.pauses += u64::from(fault.heals() == Heals::Untouched || fault == ChaosFault::LongPause);
         }
         let hit = fault.inflict(self.accelerator.mark(), &label, browser, &self.proxy).await?;
@@ -125,12 +127,12 @@ impl Rig {
         let result = match fault.heals() {
             Heals::NewWorker if fault == ChaosFault::Lie => {
                 if !self.is_out(before).await {
-                    self.ends.lock().lying = None;
+                    self.ends.lock().lying.remove(&browser);
                     self.proxy.hooks.command(&label, Role::Engine, "honest").await?;
                     return Err("nobody found it out".to_owned());
                 }
                 // From now on a wrong answer is a failure of the run.
-                self.ends.lock().lying = None;
+                self.ends.lock().lying.remove(&browser);
                 let good = self.first_good(browser, Some(before), hit.at);
                 let (good, ended) = tokio::join!(good, self.recovered(&mut told, browser, before, from));
                 went.answer = good;
