@@ -51,7 +51,11 @@ impl Outcome {
     /// The outcome of a failure that a page reported.
     #[must_use]
     pub fn reported(kind: FailureKind) -> Self {
-        if kind.is_callers_fault() { Self::CallersError } else { Self::Reported(kind) }
+        match kind {
+            FailureKind::WrongNumbers => Self::WrongNumbers,
+            kind if kind.is_callers_fault() => Self::CallersError,
+            kind => Self::Reported(kind),
+        }
     }
 
     /// Whether it speaks for the arm, against it, or neither. What the caller caused never speaks against it, and

@@ -60,14 +60,12 @@ pub(crate) async fn run<L: WorkerLink>(
     call(pool, gone, link.run(arguments), |pool, result| pool.run_done(lease, request, result)).await;
 }
 
-/// What a load needs beside its call.
-pub(crate) struct Loading<L> {
-    pub(crate) party: Party<L>,
-    pub(crate) canaries: Arc<Mutex<Store>>,
-}
-
-pub(crate) async fn load<L: WorkerLink>(pool: Weak<Inner<L>>, loading: Loading<L>, arguments: LoadCall) {
-    let Loading { party, canaries } = loading;
+pub(crate) async fn load<L: WorkerLink>(
+    pool: Weak<Inner<L>>,
+    canaries: Arc<Mutex<Store>>,
+    party: Party<L>,
+    arguments: LoadCall,
+) {
     let (session, model, cancel) = (party.session, Arc::clone(&arguments.model), arguments.cancel.clone());
     let fixed = Some(Arc::clone(&arguments.dims)).filter(|dims| !dims.is_empty());
     let gone = Arc::clone(&party.gone);
@@ -85,7 +83,14 @@ pub(crate) async fn load<L: WorkerLink>(pool: Weak<Inner<L>>, loading: Loading<L
         if let Some(pool) = told.upgrade() {
             pool.wrong_on_load(party.worker, model.hash, difference.off());
         }
-        party.link.unload(session).await?;
+        match party.link.unload(session).await {
+            Ok(()) | Err(LinkError::Reported { kind: FailureKind::NoSuchSession, message: _ }) => {}
+            // Whether its memory came back is unknown, and a worker of unknown memory cannot be placed upon.
+            Err(error) => {
+                let detail = format!("it could not unload a session: {error}");
+                return Err(LinkError::Vanished { detail });
+            }
+        }
         let message = format!("the canary of {} failed: {difference}", model.name);
         Err(LinkError::Reported { kind: FailureKind::WrongNumbers, message })
     };
@@ -110,7 +115,7 @@ impl<L: WorkerLink> Drop for CheckReport<L> {
 }
 
 pub(crate) async fn check<L: WorkerLink>(pool: Weak<Inner<L>>, canaries: Arc<Mutex<Store>>, check: Check<L>) {
-    let (model, named) = (check.model, check.named());
+    let (model, named) = (check.model.hash, check.named());
     let mut report = CheckReport { pool, model, named, finding: Finding::Nothing };
     report.finding = examine(&canaries, check).await;
 }

@@ -25,7 +25,7 @@ pub enum ConfigError {
         got: Duration,
     },
     /// A share is not within 0 to 1, or zero where that cannot work.
-    #[error("{name} must be a share of at most 1, not {got}")]
+    #[error("{name} must be a share of at most 1, and more than 0 where it divides, not {got}")]
     Share {
         /// Which setting.
         name: &'static str,

@@ -133,7 +133,8 @@ impl<L: WorkerLink> Inner<L> {
         // The time is taken under the lock, so that the core never sees it run backwards.
         let now = now();
         state.core.set_clock(now, unix_now());
-        let before = (state.core.workers(), state.core.is_at_rest(), state.core.drained());
+        let figures = |core: &Core| (core.workers(), core.is_at_rest(), core.drained());
+        let before = figures(&state.core);
         let result = decide(&mut state, now);
         let deeds = state.translate(outputs);
         let due = state.core.next_wake();
@@ -141,8 +142,7 @@ impl<L: WorkerLink> Inner<L> {
         if wake_timer {
             state.timer_at = due;
         }
-        let changed = before != (state.core.workers(), state.core.is_at_rest(), state.core.drained())
-            || state.core.unfinished() == 0;
+        let changed = before != figures(&state.core) || state.core.unfinished() == 0;
         drop(state);
         for deed in deeds {
             self.carry_out(now, deed);
@@ -175,8 +175,8 @@ impl<L: WorkerLink> Inner<L> {
                 self.tasks.spawn_on(calls::run(weak, link, gone, lease, call), &self.runtime);
             }
             Deed::Load(party, call) => {
-                let loading = calls::Loading { party, canaries: Arc::clone(&self.canaries) };
-                self.tasks.spawn_on(calls::load(weak, loading, call), &self.runtime);
+                let canaries = Arc::clone(&self.canaries);
+                self.tasks.spawn_on(calls::load(weak, canaries, party, call), &self.runtime);
             }
             Deed::Check(check) => {
                 self.tasks.spawn_on(calls::check(weak, Arc::clone(&self.canaries), *check), &self.runtime);
@@ -319,31 +319,22 @@ impl<L: WorkerLink> Inner<L> {
         self.with(None, |state, now| state.core.unload_done(now, session, result));
     }
 
-    pub(crate) fn observe_recovery(
-        self: &Arc<Self>,
-        worker: WorkerId,
-        held: &[Held],
-        took: std::time::Duration,
-        recovered: bool,
-    ) {
-        self.with(None, |state, now| state.core.observe_recovery(now, worker, held, took, recovered));
-    }
-
     /// Makes a canary known, from the caller.
     pub(crate) fn set_canary(&self, model: ModelHash, case: Case) {
         self.canaries.lock().keep(model, Arc::new(case), Origin::Caller, Vec::new());
     }
 
     pub(crate) fn check_done(self: &Arc<Self>, model: ModelHash, named: &[WorkerId], finding: Finding) {
-        self.with(None, |state, now| {
-            state.core.check_done(named);
+        self.decide(|core, now| {
+            core.check_done(named);
             match finding {
-                Finding::Fine(worker) => state.core.checked(now, worker, model, CheckOutcome::Right, None),
-                Finding::Wrong { worker, by, difference } => {
-                    state.core.checked(now, worker, model, by, difference.off());
+                Finding::Fine(worker) => core.checked(worker, model, CheckOutcome::Right, None),
+                Finding::Wrong { worker, session, by, difference } => {
+                    core.checked(worker, model, by, difference.off());
+                    core.quarantine(now, worker, session);
                 }
                 Finding::Undecided { worker, difference } => {
-                    state.core.checked(now, worker, model, CheckOutcome::Undecided, difference.off());
+                    core.checked(worker, model, CheckOutcome::Undecided, difference.off());
                 }
                 Finding::Nothing => {}
             }
@@ -352,9 +343,7 @@ impl<L: WorkerLink> Inner<L> {
 
     /// A model that was just loaded does not give the known answer.
     pub(crate) fn wrong_on_load(self: &Arc<Self>, worker: WorkerId, model: ModelHash, off: Option<f64>) {
-        self.with(None, |state, now| {
-            state.core.checked(now, worker, model, CheckOutcome::WrongOnLoad, off);
-        });
+        self.decide(|core, _| core.checked(worker, model, CheckOutcome::WrongOnLoad, off));
     }
 
     /// Lets what is due take effect, and answers when the timer has to wake next.
@@ -418,18 +407,7 @@ impl<L: WorkerLink> State<L> {
                     outputs: answered.clone(),
                 };
                 let (others, subject) = (others.collect(), party(worker, session)?);
-                let (hash, coarse, config) = (model.hash, model.is_coarse(), self.core.config().checks);
-                Deed::Check(Box::new(Check {
-                    request,
-                    model: hash,
-                    coarse,
-                    fixed,
-                    subject,
-                    others,
-                    case,
-                    turn,
-                    config,
-                }))
+                Deed::Check(Box::new(Check { request, model, fixed, subject, others, case, turn }))
             }
             Action::Run { worker, lease, request, session, deadline } => {
                 let joined = self.joined.get(&worker)?;

@@ -55,7 +55,7 @@ mod request;
 pub mod selection;
 mod worker;
 
-pub use check::{Canary, CheckConfig, Difference};
+pub use check::{Canary, CheckConfig};
 pub use config::{ConfigError, PoolConfig};
 pub use error::{Mismatch, Phase, RunError};
 pub use held::Held;

@@ -106,7 +106,8 @@ impl<L: WorkerLink> Pool<L> {
     }
 
     /// Makes a canary known: a run of a model whose answer is known. From now on it is made after each load of the model,
-    /// before anybody is served, and now and then while the model is used. It takes the place of an earlier one.
+    /// before anybody is served, and now and then while the model is used. It takes the place of an earlier one. Its
+    /// outputs are all of the model's, or some of them; without any it proves nothing.
     ///
     /// # Errors
     /// [`RunError::InvalidInput`] or [`RunError::UnknownOutput`] where it does not fit the model.
@@ -127,7 +128,7 @@ impl<L: WorkerLink> Pool<L> {
     /// Tells how the recovery of a worker ended, so that the history has it: for each model that it held, whether it was
     /// there again after `took`, or was not.
     pub fn observe_recovery(&self, worker: WorkerId, held: &[Held], took: Duration, recovered: bool) {
-        self.inner().observe_recovery(worker, held, took, recovered);
+        self.inner().decide(|core, now| core.observe_recovery(now, worker, held, took, recovered));
     }
 
     /// The circuit breakers of which something is known.

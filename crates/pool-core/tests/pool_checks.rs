@@ -99,7 +99,7 @@ async fn one_that_begins_to_lie_is_put_out() {
         let rig = Rig::new(workers);
         assert_eq!(rig.serve(10).await, 0);
         rig.workers[0].0.always_run(Step::Lie(0.5));
-        // At two answers and one check a second, three answers at most are off before it is found out.
+        // Two answers a second, and a check every second that is a canary or a spot check.
         let off = rig.serve(10).await;
         assert!((1..=4).contains(&off), "{off} answers were off");
         assert_eq!(rig.out(), [0], "of {workers}");
@@ -139,6 +139,32 @@ async fn one_word_against_another_puts_nobody_out() {
     assert_eq!(rig.out(), Vec::<usize>::new());
     assert!(rig.checks("undecided") > 0);
     rig.close().await;
+}
+
+/// One browser with two backends that compute a little differently: what the one gave is no proof against the other.
+#[tokio::test(start_paused = true)]
+async fn two_backends_of_one_worker_do_not_convict_each_other() {
+    let mut config = PoolConfig::default();
+    config.checks.interval = Duration::from_secs(1);
+    let pool = Pool::new(config, Telemetry::new()).expect("a pool");
+    let worker = FakeWorker::new();
+    let info = info_of(BrowserName::Chromium, &[Backend::WebGpu, Backend::Wasm]);
+    let membership = pool.join(info, Arc::new(worker.clone()));
+    let ask = async |backend: Backend| {
+        // The fake worker does not know backends: it is told which one computes now.
+        worker.always_run(if backend == Backend::WebGpu { Step::Lie(0.5) } else { Step::Ok });
+        let mut request = Request::new(identity_model("a"), [vector(&[1.0, 2.0])]);
+        request.constraints = Constraints { backends: vec![backend], ..Constraints::default() };
+        pool.run(request).await.expect("an answer");
+        // A check that began is to end before the other one computes.
+        tokio::time::sleep(Duration::from_millis(700)).await;
+    };
+    for _ in 0..30 {
+        ask(Backend::Wasm).await;
+        ask(Backend::WebGpu).await;
+    }
+    assert!(!membership.is_closed(), "nothing tells who is right");
+    pool.shutdown().await;
 }
 
 /// Two that lie alike excuse neither, as long as somebody passes the canary.

@@ -6,8 +6,7 @@ use super::CheckConfig;
 
 /// What makes two answers different.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Difference {
+pub(crate) enum Difference {
     /// They do not have the same outputs, or not of the same element type and shape.
     #[error("output {0:?} is missing, or has another element type or shape")]
     Form(String),

@@ -10,8 +10,8 @@ pub struct CheckConfig {
     pub enabled: bool,
     /// How long a session serves before it is checked, and between two checks of it, at the least. Default 10 s.
     pub interval: Duration,
-    /// The share of a session's time that checks may take: after one that is expected to take t, the next one comes t /
-    /// share later at the earliest. Default 0.01.
+    /// The share of a session's time that checks of it may take; others who are asked do it beside that. A check may take
+    /// two runs: after a run of t, the next check comes 2 · t / share later at the earliest. Default 0.01.
     pub share: f64,
     /// How far floating-point numbers may be apart, as a share of the largest magnitude in the output, or of 1 where that
     /// is more. `None` (the default) for 1e-3, and for 5e-2 where the output or most of the model's weights have fewer

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use tensor::{Bindings, NamedTensor};
-use vocab::{ModelHash, WorkerId};
+use vocab::{ModelHash, SessionId, WorkerId};
 
 use super::CheckConfig;
 use crate::pool::bytes_of;
@@ -51,14 +51,14 @@ pub(crate) enum Origin {
 pub(crate) struct Known {
     pub(crate) case: Arc<Case>,
     pub(crate) origin: Origin,
-    /// Workers that have passed it.
-    passed: Vec<WorkerId>,
+    /// Sessions that have passed it. One worker may have several, on different backends.
+    passed: Vec<SessionId>,
 }
 
 impl Known {
-    /// Whether a worker that is off this case is wrong.
-    pub(crate) fn convicts(&self, worker: WorkerId) -> bool {
-        !matches!(self.origin, Origin::Alone(_)) || self.passed.contains(&worker)
+    /// Whether a session that is off this case is wrong.
+    pub(crate) fn convicts(&self, session: SessionId) -> bool {
+        !matches!(self.origin, Origin::Alone(_)) || self.passed.contains(&session)
     }
 }
 
@@ -69,7 +69,7 @@ enum Entry {
     Unpredictable,
 }
 
-/// How many workers are remembered to have passed a canary.
+/// How many sessions are remembered to have passed a canary.
 const MOST_PASSED: usize = 64;
 
 /// The canaries of all models.
@@ -109,22 +109,30 @@ impl Store {
         case.bytes() <= self.config.most_bytes
     }
 
-    /// Keeps a case. What the caller said stays until the caller says something else.
-    pub(crate) fn keep(&mut self, model: ModelHash, case: Arc<Case>, origin: Origin, passed: Vec<WorkerId>) {
-        let of_caller =
-            |entry: &Entry| matches!(entry, Entry::Known(known) if known.origin == Origin::Caller);
-        if origin != Origin::Caller && self.models.get(&model).is_some_and(|(_, entry)| of_caller(entry)) {
-            return;
+    /// Whether the canary of a model is the caller's, and so stays until the caller says something else.
+    fn is_callers(&self, model: ModelHash) -> bool {
+        matches!(self.models.get(&model), Some((_, Entry::Known(known))) if known.origin == Origin::Caller)
+    }
+
+    /// Keeps a case, unless the caller's is there and this one is not.
+    pub(crate) fn keep(&mut self, model: ModelHash, case: Arc<Case>, origin: Origin, passed: Vec<SessionId>) {
+        if origin == Origin::Caller || !self.is_callers(model) {
+            self.put(model, Entry::Known(Known { case, origin, passed }));
         }
-        self.put(model, Entry::Known(Known { case, origin, passed }));
     }
 
+    /// The model does not give the same answer twice.
     pub(crate) fn give_up(&mut self, model: ModelHash) {
-        self.put(model, Entry::Unpredictable);
+        if !self.is_callers(model) {
+            self.put(model, Entry::Unpredictable);
+        }
     }
 
+    /// Nobody can say whether a case is right.
     pub(crate) fn forget(&mut self, model: ModelHash) {
-        self.models.remove(&model);
+        if !self.is_callers(model) {
+            self.models.remove(&model);
+        }
     }
 
     fn put(&mut self, model: ModelHash, entry: Entry) {
@@ -138,17 +146,27 @@ impl Store {
         self.models.insert(model, (self.uses, entry));
     }
 
-    /// A worker has passed a model's canary. One that only one worker vouched for is agreed upon by that.
-    pub(crate) fn passed(&mut self, model: ModelHash, worker: WorkerId) {
+    /// A session has passed this case. One that only one worker vouched for is agreed upon by another's. Ignored where
+    /// there is another case by now.
+    pub(crate) fn passed(
+        &mut self,
+        model: ModelHash,
+        case: &Arc<Case>,
+        worker: WorkerId,
+        session: SessionId,
+    ) {
         let Some((_, Entry::Known(known))) = self.models.get_mut(&model) else { return };
+        if !Arc::ptr_eq(&known.case, case) {
+            return;
+        }
         if matches!(known.origin, Origin::Alone(first) if first != worker) {
             known.origin = Origin::Agreed;
         }
-        if !known.passed.contains(&worker) {
+        if !known.passed.contains(&session) {
             if known.passed.len() >= MOST_PASSED {
                 known.passed.remove(0);
             }
-            known.passed.push(worker);
+            known.passed.push(session);
         }
     }
 }

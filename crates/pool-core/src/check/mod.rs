@@ -10,8 +10,8 @@
 //!
 //! # Who is believed
 //!
-//! A worker that is off a canary is wrong where the canary is the caller's, was agreed upon, or was passed by that very
-//! worker before, unless all others are off it too. Where two workers disagree about a request, both do it again: one that does not repeat itself while the
+//! A session that is off a canary is wrong where the canary is the caller's, was agreed upon, or was passed by that very
+//! session before, unless all others are off it too. Where two workers disagree about a request, both do it again: one that does not repeat itself while the
 //! other does is wrong. Otherwise a third one decides, and where there is none, the canary. Where nobody repeats himself
 //! the model is not a function of its inputs, and is not checked any more; where nothing decides, that is told and nobody
 //! is put out.
@@ -21,8 +21,7 @@ mod config;
 mod examine;
 mod known;
 
-pub use compare::Difference;
-pub(crate) use compare::compare;
+pub(crate) use compare::{Difference, compare};
 pub use config::CheckConfig;
 pub(crate) use examine::{Check, Finding, Party, canary, examine};
 pub use known::Canary;

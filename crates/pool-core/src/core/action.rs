@@ -109,8 +109,8 @@ pub enum Action {
         held: Vec<Held>,
     },
     /// Check a session that has just answered a request, before the request is given its answer, then
-    /// [`Core::checked`](super::Core::checked), where something was found out, and in any case
-    /// [`Core::check_done`](super::Core::check_done).
+    /// [`Core::checked`](super::Core::checked) and [`Core::quarantine`](super::Core::quarantine), where something was found
+    /// out, and in any case [`Core::check_done`](super::Core::check_done).
     Check {
         /// The worker.
         worker: WorkerId,

@@ -3,11 +3,12 @@
 use std::time::{Duration, Instant};
 
 use telemetry::{CheckOutcome, Event, LeaveCause};
-use vocab::{RequestId, SessionId, WorkerId};
+use vocab::{ModelHash, RequestId, SessionId, WorkerId};
 
 use super::requests::Lease;
 use super::sessions::SessionPhase;
 use super::{Action, Core};
+use crate::config::MAX_DURATION;
 
 /// How many other workers are named, who may be asked what they compute.
 const OTHERS: usize = 3;
@@ -22,7 +23,8 @@ impl Core {
         let others = self.others_with(session, entry);
         let took = now.saturating_duration_since(lease.began);
         // A check may ask its session twice.
-        let rest = (took * 2).div_f64(self.config.checks.share).min(crate::config::MAX_DURATION);
+        let rest = Duration::try_from_secs_f64(took.as_secs_f64() * 2.0 / self.config.checks.share);
+        let rest = rest.unwrap_or(MAX_DURATION).min(MAX_DURATION);
         let model = entry.model.clone();
         let Some(session) = self.sessions.get_mut(&lease.session) else { return };
         session.check_at = Some(now + rest.max(self.config.checks.interval));
@@ -94,26 +96,21 @@ impl Core {
         }
     }
 
-    /// Tells what a check showed. A worker whose numbers are wrong, though they were right when it had loaded the model,
-    /// is taken out.
-    pub fn checked(
-        &mut self,
-        now: Instant,
-        worker: WorkerId,
-        model: vocab::ModelHash,
-        outcome: CheckOutcome,
-        off: Option<f64>,
-    ) {
+    /// Tells what a check showed.
+    pub fn checked(&mut self, worker: WorkerId, model: ModelHash, outcome: CheckOutcome, off: Option<f64>) {
         self.emit(Event::Checked { worker, model, outcome, off });
-        if matches!(outcome, CheckOutcome::WrongByCanary | CheckOutcome::WrongBySpotCheck) {
-            self.observe_wrong(now, worker, model);
-            self.leave(now, worker, LeaveCause::Quarantined);
-        }
+    }
+
+    /// Takes out a worker whose numbers are wrong, though they were right when it had loaded the model: one of this
+    /// session's runs has shown that.
+    pub fn quarantine(&mut self, now: Instant, worker: WorkerId, session: SessionId) {
+        self.observe_wrong(now, session);
+        self.leave(now, worker, LeaveCause::Quarantined);
     }
 
     /// When a session that has just been loaded is to be checked for the first time.
     pub(super) fn first_check(&self, now: Instant) -> Option<Instant> {
         let checks = &self.config.checks;
-        checks.enabled.then(|| now + checks.interval.max(Duration::ZERO))
+        checks.enabled.then(|| now + checks.interval)
     }
 }

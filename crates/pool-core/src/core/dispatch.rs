@@ -12,7 +12,7 @@ use telemetry::{Event, EvictCause};
 use vocab::{ModelHash, RequestId, SessionId, WorkerId};
 
 use super::demand::fits;
-use super::guard::{self, ShutOut};
+use super::guard::{Permits, ShutOut};
 use super::needs::BackendSet;
 use super::outlook::Outlook;
 use super::placement::{self, Demand, LoadCandidate, Room, RunCandidate, Verdict};
@@ -107,10 +107,10 @@ impl Core {
         if state.sessions.is_empty() {
             return (None, false);
         }
-        let outlook = self.outlook(now, entry);
+        let shut = self.shut_out_for(now, entry);
+        let outlook = self.outlook(now, entry, &shut);
         let mut denied = false;
         let usable = self.usable(&lane.needs, entry.bytes());
-        let shut = self.shut_out_for(now, entry);
         let candidates = state.sessions.iter().filter_map(|id| {
             let session = self.sessions.get(id)?;
             if session.phase != SessionPhase::Ready || !session.serves(&lane.needs, usable, &lane.dims) {
@@ -206,7 +206,7 @@ impl Core {
                         };
                         if let Some(head) = head
                             && first.is_none_or(|(first, _)| head < first)
-                            && self.may_take(now, session, head)
+                            && self.may_take(now, session, head, &shut)
                         {
                             first = Some((head, session.id));
                         }
@@ -221,9 +221,9 @@ impl Core {
     }
 
     /// Whether a session's arm is good enough for a request.
-    fn may_take(&self, now: Instant, session: &Session, request: RequestId) -> bool {
+    fn may_take(&self, now: Instant, session: &Session, request: RequestId, shut: &ShutOut) -> bool {
         let Some(entry) = self.requests.get(&request) else { return false };
-        self.outlook(now, entry).is_none_or(|outlook| outlook.allows(&session.arm))
+        self.outlook(now, entry, shut).is_none_or(|outlook| outlook.allows(&session.arm))
     }
 
     /// The request whose turn it is among those for which a worker should load a model.
@@ -284,7 +284,7 @@ impl Core {
         }
         // What was only the pool's own choice drives nobody out.
         let drastic = live == 0 && waited >= self.config.patience && !entry.is_trial();
-        let outlook = self.outlook(now, entry);
+        let outlook = self.outlook(now, entry, &shut);
         let wanted = Wanted { usable, live, drastic, outlook: outlook.as_ref(), shut: &shut };
         let candidate = |worker: &Worker| self.load_candidate(now, worker, entry, &wanted);
         let choice = match only {
@@ -342,17 +342,15 @@ impl Core {
                     .and_then(|outlook| Some(outlook.allows(&worker.arm(backend, device)?)))
                     .unwrap_or(true)
         };
+        let (room, victims) = self.make_room(now, worker, entry.bytes(), entry.lane.priority, drastic)?;
         let backends = worker.info.backends.iter().map(|info| info.backend);
         // The first of equals is that which the worker itself would use first.
         let backend = backends
             .filter(|&backend| usable.has(backend) && !shut.has(worker, backend) && allowed(backend))
+            .filter(|&backend| self.load_refused(worker, backend, entry, &victims).is_none())
             .min_by_key(|&backend| (avoided(backend), tier(backend)))?;
         let avoided = avoided(backend);
         if avoided && live > 0 {
-            return None;
-        }
-        let (room, victims) = self.make_room(now, worker, entry.bytes(), entry.lane.priority, drastic)?;
-        if self.load_refused(worker, backend, entry, &victims).is_some() {
             return None;
         }
         // Draining others to have a second copy would never pay, and for the only copy it is the last resort.
@@ -406,8 +404,7 @@ impl Core {
             Some(Arc::new(self.explain(now, entry, &session.arm, session.worker)))
         });
         let preload = self.requests.get(&request).is_some_and(|entry| entry.lane.needs.preload);
-        let asked = self.sessions.get(&session_id).filter(|_| !preload).map(guard::keys);
-        let permits = asked.map(|(worker, arm)| self.ask_breakers(now, worker, arm)).unwrap_or_default();
+        let permits = if preload { Permits::default() } else { self.ask_breakers(now, session_id) };
         let (Some(entry), Some(session)) =
             (self.requests.get_mut(&request), self.sessions.get_mut(&session_id))
         else {

@@ -2,11 +2,11 @@
 
 use std::time::Instant;
 
+use recovery::CallOutcome;
 use telemetry::{Event, EvictCause, LeaveCause, Outcome, RetryCause};
 use vocab::{DeviceKind, FailureKind, RequestId};
 
 use super::demand::Capable;
-use super::guard;
 use super::needs::Needs;
 use super::observe::ms;
 use super::queue::LaneKey;
@@ -71,17 +71,13 @@ impl Core {
 
     /// Tells the circuit breakers how a run ended.
     fn run_ended(&mut self, now: Instant, lease: &Lease, error: Option<&LinkError>) {
-        let Some((worker, arm)) = self.sessions.get(&lease.session).map(guard::keys) else { return };
-        let overdue = LinkError::TimedOut {
-            phase: "running the model",
-            after: now.saturating_duration_since(lease.began),
-        };
         match lease.state {
-            LeaseState::Running(_) => self.tell_breakers(now, lease.began, lease.permits, worker, arm, error),
-            LeaseState::Cancelling { .. } if lease.overdue => {
-                self.tell_breakers(now, lease.began, lease.permits, worker, arm, Some(&overdue));
+            LeaseState::Running(_) => self.tell_breakers(now, lease.began, lease.permits, error),
+            LeaseState::Cancelling { .. } => {
+                let took = now.saturating_duration_since(lease.began);
+                let overdue = CallOutcome::Failed { took };
+                self.record(now, lease.permits, if lease.overdue { overdue } else { CallOutcome::Abandoned });
             }
-            LeaseState::Cancelling { .. } => self.abandon(now, lease.permits, worker, arm),
         }
     }
 

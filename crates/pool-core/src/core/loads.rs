@@ -6,7 +6,6 @@ use std::time::Instant;
 use telemetry::{Event, EvictCause, LeaveCause};
 use vocab::{FailureKind, RequestId, SessionId, WorkerId};
 
-use super::guard;
 use super::placement::LoadCandidate;
 use super::requests::{Failure, average};
 use super::retry;
@@ -109,8 +108,7 @@ impl Core {
 
     fn call_load(&mut self, now: Instant, id: SessionId) {
         let deadline = now + self.config.load_timeout;
-        let asked = self.sessions.get(&id).map(guard::keys);
-        let permits = asked.map(|(worker, arm)| self.ask_breakers(now, worker, arm)).unwrap_or_default();
+        let permits = self.ask_breakers(now, id);
         let Some(session) = self.sessions.get_mut(&id) else { return };
         let Some(worker) = self.workers.get(&session.worker) else { return };
         session.phase = SessionPhase::Loading;
@@ -172,8 +170,7 @@ impl Core {
     fn load_ended(&mut self, now: Instant, id: SessionId, error: Option<&LinkError>) {
         let Some(session) = self.sessions.get_mut(&id) else { return };
         let Some((permits, began)) = session.loading.take() else { return };
-        let (worker, arm) = guard::keys(session);
-        self.tell_breakers(now, began, permits, worker, arm, error);
+        self.tell_breakers(now, began, permits, error);
     }
 
     fn loaded(&mut self, now: Instant, id: SessionId, report: LoadReport) {
@@ -276,10 +273,7 @@ impl Core {
             self.emit(Event::SessionLoadFailed { session: id, model: hash, place, kind });
         }
         if matches!(error, LinkError::Reported { kind: FailureKind::WrongNumbers, message: _ }) {
-            let arm = self.sessions.get(&id).map(guard::keys);
-            if let Some((_, arm)) = arm {
-                self.trip_arm(now, arm);
-            }
+            self.trip_arm(now, id);
         }
         if retry::refuses_model(error)
             && let Some(model) = self.models.get_mut(&hash)

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use perf_history::{Observation, Operation, Outcome, ShapeBucket, TimeoutPhase};
+use perf_history::{Arm, ModelId, Observation, Operation, Outcome, ShapeBucket, TimeoutPhase, UnixMillis};
 use telemetry::LeaveCause;
-use vocab::{FailureKind, ModelHash, RequestId, SessionId, WorkerId};
+use vocab::{RequestId, SessionId, WorkerId};
 
-use super::requests::{Entry, Lease, ModelState};
+use super::requests::{Entry, Lease, model_id};
 use super::sessions::Session;
 use super::{Core, RunEnd};
 use crate::{Held, LinkError};
@@ -28,7 +28,6 @@ pub(super) fn ms(from: Instant, to: Instant) -> f64 {
 fn outcome(error: &LinkError, phase: TimeoutPhase) -> Option<Outcome> {
     Some(match error {
         LinkError::Vanished { .. } => Outcome::WorkerVanished,
-        LinkError::Reported { kind: FailureKind::WrongNumbers, message: _ } => Outcome::WrongNumbers,
         LinkError::Reported { kind, message: _ } => Outcome::reported(kind.clone()),
         LinkError::TimedOut { .. } => Outcome::TimedOut(phase),
         LinkError::Cancelled => return None,
@@ -48,27 +47,37 @@ pub(super) fn lets_down(cause: LeaveCause) -> bool {
     )
 }
 
+/// An operation that went well, of which nothing was measured.
+fn blank(
+    at: UnixMillis,
+    (model, shape, arm, worker): (Arc<ModelId>, ShapeBucket, Arc<Arm>, WorkerId),
+    operation: Operation,
+) -> Observation {
+    Observation {
+        at,
+        model,
+        shape,
+        arm,
+        worker,
+        operation,
+        outcome: Outcome::Ok,
+        warm: false,
+        load_ms: None,
+        queue_ms: None,
+        in_page_ms: None,
+        service_ms: None,
+        total_ms: None,
+        bytes_in: None,
+        bytes_out: None,
+        memory_bytes: None,
+    }
+}
+
 impl Core {
     fn observation(&self, now: Instant, session: &Session, operation: Operation) -> Option<Observation> {
         let model = self.models.get(&session.model.hash)?;
-        Some(Observation {
-            at: self.unix(now),
-            model: model.id.clone(),
-            shape: session.shape.clone(),
-            arm: session.arm.clone(),
-            worker: session.worker,
-            operation,
-            outcome: Outcome::Ok,
-            warm: false,
-            load_ms: None,
-            queue_ms: None,
-            in_page_ms: None,
-            service_ms: None,
-            total_ms: None,
-            bytes_in: None,
-            bytes_out: None,
-            memory_bytes: Some(session.charge),
-        })
+        let of = (model.id.clone(), session.shape.clone(), session.arm.clone(), session.worker);
+        Some(Observation { memory_bytes: Some(session.charge), ..blank(self.unix(now), of, operation) })
     }
 
     fn observation_of_run(&self, now: Instant, lease: &Lease, entry: &Entry) -> Option<Observation> {
@@ -140,10 +149,9 @@ impl Core {
         fair
     }
 
-    /// A worker's numbers of a model were found to be wrong.
-    pub(super) fn observe_wrong(&mut self, now: Instant, worker: WorkerId, model: ModelHash) {
-        let Some(its) = self.workers.get(&worker) else { return };
-        let Some(session) = its.sessions_of(model).find_map(|id| self.sessions.get(&id)) else { return };
+    /// A session's numbers were found to be wrong.
+    pub(super) fn observe_wrong(&mut self, now: Instant, session: SessionId) {
+        let Some(session) = self.sessions.get(&session) else { return };
         let Some(observation) = self.observation(now, session, Operation::Run) else { return };
         self.observe(Observation { outcome: Outcome::WrongNumbers, ..observation });
     }
@@ -158,25 +166,13 @@ impl Core {
         recovered: bool,
     ) {
         for held in held {
-            let model = self.models.get(&held.model.hash).map(|model| Arc::clone(&model.id));
-            let dims = held.dims.clone().unwrap_or_default();
+            let arm = Arc::clone(&held.arm);
+            let shape = ShapeBucket::of(&held.dims.clone().unwrap_or_default());
+            let of = (model_id(&held.model), shape, arm, worker);
             self.observe(Observation {
-                at: self.unix(now),
-                model: model.unwrap_or_else(|| ModelState::new(&held.model, 1).id),
-                shape: ShapeBucket::of(&dims),
-                arm: Arc::clone(&held.arm),
-                worker,
-                operation: Operation::Recovery,
                 outcome: if recovered { Outcome::Ok } else { Outcome::WorkerVanished },
-                warm: false,
-                load_ms: None,
-                queue_ms: None,
-                in_page_ms: None,
-                service_ms: None,
                 total_ms: Some(took.as_secs_f64() * 1e3),
-                bytes_in: None,
-                bytes_out: None,
-                memory_bytes: None,
+                ..blank(self.unix(now), of, Operation::Recovery)
             });
         }
     }

@@ -8,6 +8,7 @@ use vocab::ModelHash;
 
 use super::Core;
 use super::demand::fits;
+use super::guard::ShutOut;
 use super::requests::Entry;
 use super::sessions::SessionPhase;
 use super::workers::Worker;
@@ -72,11 +73,11 @@ impl Outlook {
 
 impl Core {
     /// How the arms compare for a request; `None` where there is nothing to choose.
-    pub(super) fn outlook(&self, now: Instant, entry: &Entry) -> Option<Outlook> {
+    pub(super) fn outlook(&self, now: Instant, entry: &Entry, shut: &ShutOut) -> Option<Outlook> {
         if entry.is_pinned() || (self.distinct_arms < 2 && entry.needs().device.is_none()) {
             return None;
         }
-        let standings = self.standings(now, entry);
+        let standings = self.standings(now, entry, shut);
         if standings.len() < 2 {
             return None;
         }
@@ -102,7 +103,7 @@ impl Core {
         }
         let queued = self.models.get(&entry.model.hash).map_or(0, |model| model.queued);
         let mut outlook = Outlook { rows, best: None, queued };
-        outlook.best = self.best_loaded(now, entry, &outlook, known);
+        outlook.best = self.best_loaded(entry, &outlook, known, shut);
         Some(outlook)
     }
 
@@ -120,8 +121,7 @@ impl Core {
     }
 
     /// `known` tells whether the outlook's times are milliseconds.
-    fn best_loaded(&self, now: Instant, entry: &Entry, outlook: &Outlook, known: bool) -> Option<Best> {
-        let shut = self.shut_out_for(now, entry);
+    fn best_loaded(&self, entry: &Entry, outlook: &Outlook, known: bool, shut: &ShutOut) -> Option<Best> {
         let usable = self.usable(entry.needs(), entry.bytes());
         let mut best: Option<Best> = None;
         for id in &self.models.get(&entry.model.hash)?.sessions {

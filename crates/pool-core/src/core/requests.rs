@@ -193,17 +193,21 @@ struct Barred {
     until: Option<Instant>,
 }
 
+/// How a model is named in observations.
+pub(crate) fn model_id(model: &Model) -> Arc<ModelId> {
+    Arc::new(ModelId {
+        hash: model.hash,
+        name: model.name.as_str().into(),
+        version: model.version.as_str().into(),
+        model_type: model.model_type,
+        precision: model.precision.as_str().into(),
+    })
+}
+
 impl ModelState {
     pub(crate) fn new(model: &Model, weight: u32) -> Self {
-        let id = ModelId {
-            hash: model.hash,
-            name: model.name.as_str().into(),
-            version: model.version.as_str().into(),
-            model_type: model.model_type,
-            precision: model.precision.as_str().into(),
-        };
         Self {
-            id: Arc::new(id),
+            id: model_id(model),
             sessions: Vec::new(),
             queued: 0,
             run_ms: None,

@@ -106,7 +106,7 @@ impl World {
                         let answer = self.answer.take_if(|(of, ..)| *of == request);
                         self.deliver(request, *result, answer.map(|(_, wrong, page)| (wrong, page)));
                     }
-                    Action::Check { worker, others, model, .. } => self.checked(worker, &others, model.hash),
+                    Action::Check { worker, session, others, .. } => self.checked(worker, session, &others),
                     Action::Observe(_) | Action::Emit(_) => {}
                     other => self.must(false, || format!("an unknown action: {other:?}")),
                 }
@@ -115,15 +115,14 @@ impl World {
     }
 
     /// A worker is checked. Its canary tells whether it lies.
-    fn checked(&mut self, worker: WorkerId, others: &[(WorkerId, SessionId)], model: ModelHash) {
+    fn checked(&mut self, worker: WorkerId, session: SessionId, others: &[(WorkerId, SessionId)]) {
         let named: Vec<WorkerId> = others.iter().map(|(other, _)| *other).chain([worker]).collect();
         let strange = named.iter().find(|worker| !self.links.contains_key(worker)).copied();
         self.must(strange.is_none(), || format!("a check names {strange:?}, which is not in the pool"));
         self.core.check_done(&named);
         let Some(place) = self.links.get(&worker).map(|link| link.place) else { return };
         if self.machines[place].lies && self.bug != Some(Bug::LiarServes) {
-            let wrong = telemetry::CheckOutcome::WrongByCanary;
-            self.core.checked(self.now, worker, model, wrong, None);
+            self.core.quarantine(self.now, worker, session);
         }
     }
 
