@@ -224,12 +224,12 @@ impl Core {
     }
 }
 
-/// The same, whatever the worker's stance.
-pub(super) fn fits_when_serving(needs: &Needs, worker: &Worker, bytes: u64) -> bool {
-    needs.worker_fits(worker.id, &worker.info, bytes, |backend| worker.arm(backend, needs.device.as_ref()))
-}
-
 /// Whether the worker matches in everything but the backend.
 pub(super) fn fits(needs: &Needs, worker: &Worker, bytes: u64) -> bool {
     worker.accepts(needs) && fits_when_serving(needs, worker, bytes)
+}
+
+/// The same, whatever the worker's stance.
+pub(super) fn fits_when_serving(needs: &Needs, worker: &Worker, bytes: u64) -> bool {
+    needs.worker_fits(worker.id, &worker.info, bytes, |backend| worker.arm(backend, needs.device.as_ref()))
 }

@@ -2,10 +2,10 @@
 
 use std::time::Instant;
 
+use recovery::CallOutcome;
 use telemetry::{Event, EvictCause};
 use vocab::{SessionId, WorkerId};
 
-use super::guard;
 use super::placement::Room;
 use super::sessions::{Session, SessionPhase};
 use super::timers::TimerKey;
@@ -148,9 +148,8 @@ impl Core {
         let until = now + self.config.cancel_grace;
         let Some(session) = self.sessions.get_mut(&id) else { return };
         session.phase = SessionPhase::CancellingLoad;
-        let abandoned = session.loading.take().map(|(permits, _)| (permits, guard::keys(session)));
-        if let Some((permits, (worker, arm))) = abandoned {
-            self.abandon(now, permits, worker, arm);
+        if let Some((permits, _)) = session.loading.take() {
+            self.record(now, permits, CallOutcome::Abandoned);
         }
         self.set_session_timer(id, Some(until));
         self.actions.push(Action::CancelLoad { session: id });

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use recovery::{Admission, BreakerSet, CallOutcome, CallPermit, ConfigError, SetConfig, Transition};
 use telemetry::{BreakerState, Guarded, LeaveCause};
-use vocab::{Backend, BrowserName, FailureKind, ModelHash, WorkerId};
+use vocab::{Backend, BrowserName, FailureKind, ModelHash, SessionId, WorkerId};
 
 use super::Core;
 use super::demand::fits;
@@ -53,16 +53,16 @@ pub(crate) struct Guard {
     enabled: bool,
     workers: BreakerSet<WorkerId>,
     arms: BreakerSet<ArmKey>,
-    /// Whether all are closed, so that nobody has to be asked.
-    calm: bool,
+    /// Those that are not closed: as long as there is none, nobody has to be asked.
+    troubled: Vec<Guarded>,
 }
 
 /// The right to make one call, as both breakers gave it. One that would have refused, and was used in spite of that, gave
 /// none.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Permits {
-    worker: Option<CallPermit>,
-    arm: Option<CallPermit>,
+    worker: Option<(WorkerId, CallPermit)>,
+    arm: Option<(ArmKey, CallPermit)>,
 }
 
 /// Who is shut out of the choice for a request.
@@ -89,7 +89,7 @@ impl Guard {
             enabled: settings.enabled,
             workers: BreakerSet::new(settings.workers)?,
             arms: BreakerSet::new(settings.arms)?,
-            calm: true,
+            troubled: Vec::new(),
         })
     }
 
@@ -103,10 +103,27 @@ impl Guard {
         workers.chain(arms)
     }
 
+    fn get(&self, guarded: Guarded) -> Option<&recovery::Breaker> {
+        match guarded {
+            Guarded::Worker { worker } => self.workers.get(&worker),
+            Guarded::Arm { model, browser, backend } => self.arms.get(&(model, browser, backend)),
+            _ => None,
+        }
+    }
+
     fn look(&mut self) {
-        let closed = |breaker: &recovery::Breaker| breaker.state() == BreakerState::Closed;
-        let calm = self.iter().all(|(_, breaker)| closed(breaker));
-        self.calm = calm;
+        let open = self.iter().filter(|(_, breaker)| breaker.state() != BreakerState::Closed);
+        self.troubled = open.map(|(guarded, _)| guarded).collect();
+    }
+
+    /// Whether one of them refuses calls now that concern a model. One whose time is over refuses nothing, but stays as it
+    /// is until somebody asks, and that may be never.
+    fn refuses(&self, now: Instant, model: ModelHash) -> bool {
+        let concerned = self.troubled.iter().filter(|guarded| match guarded {
+            Guarded::Arm { model: of, .. } => *of == model,
+            _ => true,
+        });
+        concerned.filter_map(|&guarded| self.get(guarded)).any(|breaker| !breaker.would_allow(now))
     }
 }
 
@@ -126,10 +143,6 @@ fn outcome(began: Instant, now: Instant, error: Option<&LinkError>) -> CallOutco
         },
         Some(LinkError::Vanished { .. } | LinkError::TimedOut { .. }) => CallOutcome::Failed { took },
     }
-}
-
-fn arm_key(session: &Session) -> ArmKey {
-    (session.model.hash, session.arm.browser, session.backend)
 }
 
 /// One circuit breaker at one moment.
@@ -159,10 +172,10 @@ impl Core {
         all
     }
 
-    /// Who is shut out of the choice for these needs, whatever arm was chosen for them. Costs next to nothing as long as
-    /// every breaker is closed.
+    /// Who is shut out of the choice for these needs, whatever arm was chosen for them. Costs next to nothing as long as no
+    /// breaker refuses anything.
     pub(super) fn shut_out(&self, now: Instant, needs: &Needs, model: ModelHash, bytes: u64) -> ShutOut {
-        if self.guard.calm || !self.guard.enabled {
+        if !self.guard.refuses(now, model) {
             return ShutOut::default();
         }
         let unpinned;
@@ -201,11 +214,12 @@ impl Core {
         self.shut_out(now, entry.needs(), entry.model.hash, entry.bytes())
     }
 
-    /// A call begins.
-    pub(super) fn ask_breakers(&mut self, now: Instant, worker: WorkerId, arm: ArmKey) -> Permits {
-        if !self.guard.enabled {
+    /// A call to a session begins.
+    pub(super) fn ask_breakers(&mut self, now: Instant, session: SessionId) -> Permits {
+        let Some(session) = self.sessions.get(&session).filter(|_| self.guard.enabled) else {
             return Permits::default();
-        }
+        };
+        let (worker, arm) = (session.worker, arm_key(session));
         let (of_worker, moved_worker) = self.guard.workers.ask(now, &worker);
         let (of_arm, moved_arm) = self.guard.arms.ask(now, &arm);
         self.moved(Guarded::Worker { worker }, moved_worker);
@@ -214,7 +228,10 @@ impl Core {
             Admission::Allowed(permit) => Some(permit),
             _ => None,
         };
-        Permits { worker: permit(of_worker), arm: permit(of_arm) }
+        Permits {
+            worker: permit(of_worker).map(|permit| (worker, permit)),
+            arm: permit(of_arm).map(|permit| (arm, permit)),
+        }
     }
 
     /// A call that began at `began` has ended.
@@ -223,31 +240,18 @@ impl Core {
         now: Instant,
         began: Instant,
         permits: Permits,
-        worker: WorkerId,
-        arm: ArmKey,
         error: Option<&LinkError>,
     ) {
-        self.record(now, permits, worker, arm, outcome(began, now, error));
+        self.record(now, permits, outcome(began, now, error));
     }
 
-    /// Nobody can say how a call ended.
-    pub(super) fn abandon(&mut self, now: Instant, permits: Permits, worker: WorkerId, arm: ArmKey) {
-        self.record(now, permits, worker, arm, CallOutcome::Abandoned);
-    }
-
-    fn record(
-        &mut self,
-        now: Instant,
-        permits: Permits,
-        worker: WorkerId,
-        arm: ArmKey,
-        outcome: CallOutcome,
-    ) {
-        if let Some(permit) = permits.worker {
+    /// Says how a call ended.
+    pub(super) fn record(&mut self, now: Instant, permits: Permits, outcome: CallOutcome) {
+        if let Some((worker, permit)) = permits.worker {
             let moved = self.guard.workers.record(now, &worker, permit, outcome);
             self.moved(Guarded::Worker { worker }, moved);
         }
-        if let Some(permit) = permits.arm {
+        if let Some((arm, permit)) = permits.arm {
             let moved = self.guard.arms.record(now, &arm, permit, outcome);
             self.moved(guarded(arm), moved);
         }
@@ -258,30 +262,30 @@ impl Core {
     pub(super) fn breakers_of_lost(&mut self, now: Instant, id: WorkerId, cause: LeaveCause) {
         let Some(worker) = self.workers.get(&id) else { return };
         let runs = worker.leases.iter().filter_map(|lease| self.leases.get(lease));
-        let runs = runs.map(|lease| (lease.session, lease.permits, lease.began));
-        let loads = worker.all_sessions().filter_map(|session| self.sessions.get(&session));
-        let loads =
-            loads.filter_map(|session| session.loading.map(|(permits, began)| (session.id, permits, began)));
+        let runs = runs.map(|lease| (lease.permits, lease.began));
+        let loads = worker.all_sessions().filter_map(|session| self.sessions.get(&session)?.loading);
         let calls: Vec<_> = runs.chain(loads).collect();
-        let lost = LinkError::Vanished { detail: String::new() };
         let mut told = Vec::new();
-        for (session, permits, began) in calls {
-            let Some((worker, arm)) = self.sessions.get(&session).map(keys) else { continue };
-            if lets_down(cause) && !told.contains(&arm) {
+        for (permits, began) in calls {
+            let arm = permits.arm.map(|(arm, _)| arm);
+            let outcome = if lets_down(cause) && !told.contains(&arm) {
                 told.push(arm);
-                self.tell_breakers(now, began, permits, worker, arm, Some(&lost));
+                CallOutcome::Failed { took: now.saturating_duration_since(began) }
             } else {
-                self.abandon(now, permits, worker, arm);
-            }
+                CallOutcome::Abandoned
+            };
+            self.record(now, permits, outcome);
         }
     }
 
-    /// The numbers of a model are wrong on a browser and backend.
-    pub(super) fn trip_arm(&mut self, now: Instant, arm: ArmKey) {
-        if self.guard.enabled {
-            let moved = self.guard.arms.trip(now, &arm);
-            self.moved(guarded(arm), moved);
-        }
+    /// The numbers of a session's model are wrong on its browser and backend.
+    pub(super) fn trip_arm(&mut self, now: Instant, session: SessionId) {
+        let Some(session) = self.sessions.get(&session).filter(|_| self.guard.enabled) else { return };
+        let arm = arm_key(session);
+        let moved = self.guard.arms.trip(now, &arm);
+        self.moved(guarded(arm), moved);
+        // One that was open already stays open for longer now.
+        self.wake_when_over(guarded(arm));
     }
 
     /// A worker is out of the pool: one that comes back is another one.
@@ -294,17 +298,16 @@ impl Core {
         let Some(moved) = moved else { return };
         self.guard.look();
         if moved.to == BreakerState::Open {
-            let again = match guarded {
-                Guarded::Worker { worker } => self.guard.workers.get(&worker),
-                Guarded::Arm { model, browser, backend } => self.guard.arms.get(&(model, browser, backend)),
-                _ => None,
-            };
-            if let Some(again) = again.and_then(recovery::Breaker::opens_again) {
-                // Whoever waits for it meanwhile has nobody else to be woken by.
-                self.timers.set(again, TimerKey::Breaker);
-            }
+            self.wake_when_over(guarded);
         }
         self.emit(moved.event(guarded));
+    }
+
+    /// Whoever waits for an open breaker has nobody else to be woken by.
+    fn wake_when_over(&mut self, guarded: Guarded) {
+        if let Some(again) = self.guard.get(guarded).and_then(recovery::Breaker::opens_again) {
+            self.timers.set(again, TimerKey::Breaker);
+        }
     }
 
     /// An open breaker's time is over.
@@ -320,7 +323,6 @@ fn guarded((model, browser, backend): ArmKey) -> Guarded {
     Guarded::Arm { model, browser, backend }
 }
 
-/// The key of a session's breaker, and its worker.
-pub(super) fn keys(session: &Session) -> (WorkerId, ArmKey) {
-    (session.worker, arm_key(session))
+fn arm_key(session: &Session) -> ArmKey {
+    (session.model.hash, session.arm.browser, session.backend)
 }

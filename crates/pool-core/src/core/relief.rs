@@ -149,9 +149,14 @@ impl Core {
         let fitting = self.workers.values().filter(|worker| fits(needs, worker, bytes));
         let refused = fitting.filter_map(|worker| {
             let backends = worker.info.backends.iter().map(|info| info.backend);
-            let backend = backends.into_iter().find(|&backend| usable.has(backend))?;
-            self.load_refused(worker, backend, entry, &[])?;
-            Some((worker.id, self.growth(worker, backend, bytes, &[])))
+            let mut least: Option<u64> = None;
+            for backend in backends.filter(|&backend| usable.has(backend)) {
+                // Where one of them has room, it is not memory that is waited for.
+                self.load_refused(worker, backend, entry, &[])?;
+                let growth = self.growth(worker, backend, bytes, &[]);
+                least = Some(least.map_or(growth, |least| least.min(growth)));
+            }
+            Some((worker.id, least?))
         });
         refused.collect()
     }

@@ -7,6 +7,7 @@ use perf_history::{Arm, Source, Standing, UnixMillis};
 use vocab::{PolicyName, RequestId, SessionId};
 
 use super::demand::{Capable, fits};
+use super::guard::ShutOut;
 use super::queue::LaneKey;
 use super::requests::Entry;
 use super::timers::TimerKey;
@@ -47,7 +48,7 @@ impl Core {
 
     /// The arms that could compute a request, whatever was chosen for it, in the order of their workers; without those
     /// that circuit breakers shut out.
-    pub(super) fn arms_for(&self, now: Instant, entry: &Entry) -> Vec<Arc<Arm>> {
+    pub(super) fn arms_for(&self, entry: &Entry, shut: &ShutOut) -> Vec<Arc<Arm>> {
         let unpinned;
         let needs = if entry.is_pinned() {
             unpinned = entry.needs().unpinned();
@@ -56,7 +57,6 @@ impl Core {
             entry.needs()
         };
         let usable = self.usable(needs, entry.bytes());
-        let shut = self.shut_out_for(now, entry);
         let mut arms: Vec<Arc<Arm>> = Vec::new();
         for worker in self.workers.values().filter(|worker| fits(needs, worker, entry.bytes())) {
             let backends = worker.info.backends.iter().map(|info| info.backend);
@@ -71,8 +71,8 @@ impl Core {
     }
 
     /// The table of the arms that could compute a request, best first.
-    pub(super) fn standings(&self, now: Instant, entry: &Entry) -> Vec<Standing> {
-        let arms = self.arms_for(now, entry);
+    pub(super) fn standings(&self, now: Instant, entry: &Entry, shut: &ShutOut) -> Vec<Standing> {
+        let arms = self.arms_for(entry, shut);
         self.selector.standings(&entry.context(), entry.model.model_type, &arms, self.unix(now))
     }
 
@@ -108,11 +108,9 @@ impl Core {
         }
         if entry.is_trial() {
             let load_ms = self.models.get(&entry.model.hash).and_then(|model| model.load_ms);
-            let longest = Duration::from_secs_f64(left_ms / RISK / 1e3);
-            let usual =
-                load_ms.map(|ms| Duration::from_secs_f64((ms * RISK / 1e3).min(longest.as_secs_f64())));
-            let wait = usual.map_or(longest, |usual| usual.max(self.config.patience).min(longest));
-            let until = now + wait;
+            let (longest_ms, patience_ms) = (left_ms / RISK, self.config.patience.as_secs_f64() * 1e3);
+            let wait_ms = load_ms.map_or(longest_ms, |ms| (ms * RISK).max(patience_ms).min(longest_ms));
+            let until = now + Duration::from_secs_f64(wait_ms / 1e3);
             entry.trial_until = Some(until);
             self.timers.set(until, TimerKey::Trial(id));
         }
@@ -143,14 +141,14 @@ impl Core {
 
     /// Those of the arms that could compute a request on which it may be tried. The owner of the pool may fix any.
     fn arms_to_choose(&self, now: Instant, entry: &Entry) -> Vec<Arc<Arm>> {
-        let mut arms = self.arms_for(now, entry);
-        if self.config.selection.policy != PolicyName::Fixed
-            && let Some(state) = self.models.get(&entry.model.hash)
-            && arms.iter().any(|arm| !state.is_barred(now, &entry.shape, arm))
-        {
-            arms.retain(|arm| !state.is_barred(now, &entry.shape, arm));
-        }
-        arms
+        let arms = self.arms_for(entry, &self.shut_out_for(now, entry));
+        let state = self.models.get(&entry.model.hash);
+        let Some(state) = state.filter(|_| self.config.selection.policy != PolicyName::Fixed) else {
+            return arms;
+        };
+        let (barred, free): (Vec<_>, Vec<_>) =
+            arms.into_iter().partition(|arm| state.is_barred(now, &entry.shape, arm));
+        if free.is_empty() { barred } else { free }
     }
 
     /// Takes note that the arm of a session refused its model, so that nobody else is sent there to find out.
@@ -261,7 +259,7 @@ impl Core {
         arm: &Arc<Arm>,
         worker: vocab::WorkerId,
     ) -> Decision {
-        let rows = self.standings(now, entry);
+        let rows = self.standings(now, entry, &self.shut_out_for(now, entry));
         let why = match (entry.is_pinned(), rows.first()) {
             (true, _) => entry.why,
             (false, _) if rows.len() == 1 => Why::Only,
