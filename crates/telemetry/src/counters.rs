@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// How many causes the largest cause enum may have.
-const CAUSES: usize = 12;
+const CAUSES: usize = 10;
 /// How many rungs there are.
 const RUNGS: usize = Rung::ALL.len();
 
@@ -136,4 +136,6 @@ const _: () = assert!(
         && PressureLevel::ALL.len() <= CAUSES
         && RecycleCause::ALL.len() <= CAUSES
         && RepairKind::ALL.len() <= CAUSES
+        && CheckOutcome::ALL.len() <= CAUSES
+        && Relief::ALL.len() <= CAUSES
 );

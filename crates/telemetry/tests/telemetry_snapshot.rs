@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use telemetry::{
-    BreakerCause, BreakerState, Event, Guarded, LatencyKind, LeaveCause, Outcome, Place, PressureSource,
-    RecoveryEnd, RecycleCause, RejectReason, Relief, RepairKind, RungOutcome, Sink, StallCause, Telemetry,
+    BreakerCause, BreakerState, CheckOutcome, Event, Guarded, LatencyKind, LeaveCause, Outcome, Place,
+    PressureSource, RecoveryEnd, RecycleCause, RejectReason, Relief, RepairKind, RungOutcome, Sink,
+    StallCause, Telemetry,
 };
 use vocab::{Backend, BrowserName, Fault, ModelHash, PressureLevel, RequestId, Rung, WorkerId};
 
@@ -81,6 +82,13 @@ fn recovery_is_counted_by_rung_and_by_cause() {
     let (from, to) = (BreakerState::Closed, BreakerState::Open);
     events.extend(BreakerCause::ALL.iter().map(|&cause| Event::BreakerMoved { guarded, from, to, cause }));
     let (from, source) = (PressureLevel::Normal, PressureSource::Cgroup);
+    let model = ModelHash([1; 32]);
+    events.extend(CheckOutcome::ALL.iter().map(|&outcome| Event::Checked {
+        worker,
+        model,
+        outcome,
+        off: None,
+    }));
     events.extend(PressureLevel::ALL.iter().map(|&to| Event::PressureChanged { from, to, source }));
     events.extend(RecycleCause::ALL.iter().map(|&cause| Event::RecycleDue { worker, cause }));
     let level = PressureLevel::High;
@@ -97,6 +105,7 @@ fn recovery_is_counted_by_rung_and_by_cause() {
     check(&events, "rungs_tried.refresh.unproved", Fault::ALL.len() as u64);
     check(&events, "recoveries_ended.deadline", 1);
     check(&events, "breakers_moved.reset", 1);
+    check(&events, "checks.undecided", 1);
     check(&events, "pressure_changed.critical", 1);
     check(&events, "recycles_due.growth", 1);
     check(&events, "memory_relieved.page_refreshed", 1);
