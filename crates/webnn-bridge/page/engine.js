@@ -5,7 +5,7 @@
  * @module
  */
 
-import { Kind, PageError } from './protocol.js';
+import { Kind, PageError, RECONNECT_MS } from './protocol.js';
 import { fetchGolden, inspectDevice, runGolden } from './probe.js';
 import { classify, isFatal } from './failure.js';
 import { createSession, heapBytes, importRuntime, onDeviceLost, usableThreads } from './runtime.js';
@@ -16,10 +16,7 @@ import { decode, encode, encodedLength } from './wire.js';
 /** Bytes that WebAssembly can address; a model needs its own size and more. */
 const ADDRESSABLE = 2 ** 32;
 
-/** Waits between attempts to reach the host again, in milliseconds. After the last one the engine gives up. */
-const RECONNECT_MS = [20, 100, 200, 400, 800, 1600, 3200];
-
-/** Answers that are kept in case the host did not get them: the latest ones, as long as they are not too large together. */
+/** Answers that are kept in case the host did not get them: the last one, and those before it that are not too large together. */
 const ANSWERS = 8;
 const ANSWERS_BYTES = 32 * 2 ** 20;
 
@@ -324,6 +321,8 @@ class Engine {
       await session.release();
       this.#assertWanted(frame.id);
     }
+    // The same load again, because its answer was lost and is not kept any more.
+    await this.#sessions.get(id)?.session.release();
     this.#sessions.set(id, { session });
     this.#send(Kind.LOADED, frame.id, {
       load_ms: now - started,

@@ -4,10 +4,7 @@
  * @module
  */
 
-import { PROTOCOL_VERSION, TRY_ANOTHER } from './protocol.js';
-
-/** Waits between attempts to reach the host again, in milliseconds. After the last one the page gives up. */
-const RECONNECT_MS = [20, 100, 200, 400, 800, 1600, 3200, 5000, 5000];
+import { PROTOCOL_VERSION, RECONNECT_MS, TRY_ANOTHER } from './protocol.js';
 
 /** How long an engine may take until it has probed its backend; one that does not answer at all is as good as absent. */
 const PROBE_MS = 60_000;
@@ -31,6 +28,8 @@ class Page {
   /** @type {WebSocket|null} */
   #socket = null;
   #attempt = 0;
+  /** What was found about each backend, also of those that are not there. @type {Map<string, import('./protocol.js').Verdict>} */
+  #verdicts = new Map();
   /** What the host calls this page; empty until everything is there that it could find again. */
   #name = '';
   /** When engines that broke were started anew. @type {number[]} */
@@ -107,27 +106,28 @@ class Page {
   /** One after the other: probes that run at once would disturb each other's figures. @param {string[]} backends */
   async #startAll(backends) {
     this.#forget();
-    const { page } = this.#welcome;
+    const socket = this.#socket;
     for (const backend of backends) {
       await this.#start(backend);
       // Meanwhile another connection may have begun, with a start of its own.
-      if (this.#welcome.page !== page) return;
+      if (this.#socket !== socket) return;
     }
     this.#send({ type: 'ready' });
-    if (this.#socket?.readyState === WebSocket.OPEN) this.#name = page;
+    if (socket?.readyState === WebSocket.OPEN) this.#name = this.#welcome.page;
   }
 
   /** Tells the host what it may have missed while there was no connection. */
   #resume() {
-    for (const [backend, { verdict, lost }] of this.#engines) {
-      if (lost) this.#send({ type: 'engine_lost', backend, reason: lost });
-      else if (verdict) this.#send({ type: 'engine', backend, ...verdict });
-    }
+    for (const [backend, verdict] of this.#verdicts) this.#send({ type: 'engine', backend, ...verdict });
+    for (const [backend, { lost }] of this.#engines) if (lost) this.#send({ type: 'engine_lost', backend, reason: lost });
+    this.#tellMemory();
+    this.#send({ type: 'ready' });
   }
 
   /** Ends everything that the host could find again. */
   #forget() {
     this.#name = '';
+    this.#verdicts.clear();
     this.#dropEngines();
   }
 
@@ -136,6 +136,7 @@ class Page {
     const verdict = await this.#spawn(backend);
     const entry = this.#engines.get(backend);
     if (entry) entry.verdict = verdict;
+    this.#verdicts.set(backend, verdict);
     if (verdict.verdict === 'rejected') this.#drop(backend);
     list(backend, verdict);
     this.#send({ type: 'engine', backend, ...verdict });

@@ -26,6 +26,12 @@ export const Kind = Object.freeze({
  *   'invalid_input'|'out_of_memory'|'device_lost'|'model_fetch'|'no_such_session'|'protocol'|'internal'|'cancelled'} FailureKind
  */
 
+/**
+ * Waits between attempts to reach the host again, in milliseconds; after the last one, whoever lost it gives up. Most of
+ * them lie within the time that the host waits for a page with all that it holds.
+ */
+export const RECONNECT_MS = Object.freeze([20, 100, 200, 400, 400, 400, 400, 400, 400, 1600, 3200, 4000, 5000]);
+
 /** The close code by which a page says that it has heard nothing for too long, and is going to try another connection. */
 export const TRY_ANOTHER = 4408;
 

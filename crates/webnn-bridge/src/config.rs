@@ -19,7 +19,7 @@ pub struct BridgeLimits {
     /// every core computes can keep even an idle thread waiting.
     pub heartbeat_timeout: Duration,
     /// How long a page that lost its connection may take to come back with all that it holds, and to go on with the calls
-    /// that it had. Default: 5 s. Zero: not at all.
+    /// that it had. Default: 3 s. Zero: not at all.
     pub resume_grace: Duration,
     /// How long a page may take to confirm a cancellation before its engine is ended. Default: 5 s.
     pub cancel_grace: Duration,
@@ -37,7 +37,7 @@ impl Default for BridgeLimits {
             frame: Limits::default(),
             heartbeat: Duration::from_secs(2),
             heartbeat_timeout: Duration::from_secs(20),
-            resume_grace: Duration::from_secs(5),
+            resume_grace: Duration::from_secs(3),
             cancel_grace: Duration::from_secs(5),
             ready_timeout: Duration::from_secs(240),
             wasm_heap_bytes: 4 << 30,

@@ -175,9 +175,8 @@ async fn a_browser_that_is_killed_ends_its_page_and_its_calls() {
                 signal(id, Signal::KILL);
             }
         }
-        // It might come back for as long as it has the time for that.
         let end =
-            tokio::time::timeout(Duration::from_secs(15), rig.page.ended()).await.expect("the page ends");
+            tokio::time::timeout(Duration::from_secs(5), rig.page.ended()).await.expect("the page ends");
         println!("{name}: {end} after {:?}", started.elapsed());
         assert!(matches!(end, PageEnd::Disconnected { .. }), "{name}: {end}");
         let failed = (&mut pending).await;

@@ -4,7 +4,7 @@
 //! connection of the same engine is sent all of it again, in order. The page knows calls by their ids: it answers again
 //! what it has answered, goes on with what it has begun, and begins what it had not heard of, so that nothing runs twice.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +21,13 @@ use crate::protocol::kind;
 /// Frames that may wait for the socket. The pool bounds what it sends by a worker's slots, so more than a few means that
 /// the page does not read; then senders wait, under their deadlines.
 const OUTBOUND: usize = 16;
+
+/// How many calls that are given up are remembered.
+const MOST_GIVEN_UP: usize = 64;
+
+fn cancellation(id: u64) -> Option<Bytes> {
+    tensor::frame::encode(kind::CANCEL, id, b"", &[]).ok()
+}
 
 /// What the socket's task sends.
 pub(crate) type Outbound = mpsc::Receiver<Bytes>;
@@ -44,6 +51,8 @@ struct State {
     outbound: Option<mpsc::Sender<Bytes>>,
     /// In the order in which they were asked.
     pending: BTreeMap<u64, Waiting>,
+    /// Calls that the page was asked to give up, and has not answered.
+    given_up: BTreeSet<u64>,
     /// When the page answered last, or came back. It works one call off after the other, so the next one began then.
     answered: Option<Instant>,
 }
@@ -56,8 +65,8 @@ pub(crate) struct Engine {
     name: String,
     /// `None` once it is over.
     state: Mutex<Option<State>>,
-    /// Counts connections.
-    connections: watch::Sender<u64>,
+    /// How many connections there were, and whether the newest one is there.
+    connections: watch::Sender<(u64, bool)>,
     closed: CancellationToken,
 }
 
@@ -71,12 +80,13 @@ pub(crate) struct Connection {
 impl Engine {
     /// An engine without a connection.
     pub(crate) fn new(backend: Backend, name: String) -> Arc<Self> {
-        let state = State { outbound: None, pending: BTreeMap::new(), answered: None };
+        let state =
+            State { outbound: None, pending: BTreeMap::new(), given_up: BTreeSet::new(), answered: None };
         Arc::new(Self {
             backend,
             name,
             state: Mutex::new(Some(state)),
-            connections: watch::Sender::new(0),
+            connections: watch::Sender::new((0, false)),
             closed: CancellationToken::new(),
         })
     }
@@ -91,23 +101,29 @@ impl Engine {
         &self.name
     }
 
-    /// A connection begins, in the place of an earlier one. What was asked and not answered goes out first. `None` once
-    /// the engine is over.
+    /// A connection begins, in the place of an earlier one. What was asked and not answered goes out first, and then what
+    /// is to be given up. `None` once the engine is over.
     pub(crate) fn connect(&self) -> Option<Connection> {
         let mut state = self.state.lock();
         let state = state.as_mut()?;
-        let (sender, outbound) = mpsc::channel(OUTBOUND + state.pending.len());
+        let (sender, outbound) = mpsc::channel(OUTBOUND + state.pending.len() + state.given_up.len());
         for waiting in state.pending.values() {
             // There is room for all of them.
             let _ = sender.try_send(waiting.frame.clone());
         }
+        for frame in state.given_up.iter().filter_map(|&id| cancellation(id)) {
+            let _ = sender.try_send(frame);
+        }
+        // Of those that nobody waits for, the page may know nothing, and then it answers nothing.
+        let pending = &state.pending;
+        state.given_up.retain(|id| pending.contains_key(id));
         state.answered = Some(Instant::now());
         // The earlier connection's queue ends with its sender.
         state.outbound = Some(sender);
         let mut number = 0;
-        self.connections.send_modify(|count| {
-            *count += 1;
-            number = *count;
+        self.connections.send_modify(|connections| {
+            *connections = (connections.0 + 1, true);
+            number = connections.0;
         });
         Some(Connection { outbound, number })
     }
@@ -115,18 +131,23 @@ impl Engine {
     /// A connection has ended. Answers whether it was the newest one.
     pub(crate) fn disconnect(&self, number: u64) -> bool {
         let mut state = self.state.lock();
-        let newest = *self.connections.borrow() == number;
+        let newest = self.connections.borrow().0 == number;
         if newest && let Some(state) = state.as_mut() {
             state.outbound = None;
+            self.connections.send_modify(|connections| connections.1 = false);
         }
         newest
     }
 
     /// Waits for a connection after this one.
     pub(crate) async fn connected_after(&self, number: u64) {
-        let mut connections = self.connections.subscribe();
         // The sender lives as long as `self`.
-        let _ = connections.wait_for(|count| *count > number).await;
+        let _ = self.connections.subscribe().wait_for(|connections| connections.0 > number).await;
+    }
+
+    /// Waits until there is a connection.
+    pub(crate) async fn connected(&self) {
+        let _ = self.connections.subscribe().wait_for(|connections| connections.1).await;
     }
 
     /// Announces a call that usually takes no longer than `usual`. `None` once the engine is over.
@@ -155,6 +176,7 @@ impl Engine {
     pub(crate) fn deliver(&self, frame: Frame) -> bool {
         let waiting = self.state.lock().as_mut().and_then(|state| {
             state.answered = Some(Instant::now());
+            state.given_up.remove(&frame.id);
             state.pending.remove(&frame.id)
         });
         waiting.is_some_and(|waiting| waiting.answer.send(frame).is_ok())
@@ -172,11 +194,17 @@ impl Engine {
         self.closed.cancelled().await;
     }
 
-    /// Asks the page to give a call up. If the queue is full the page is not reading, and would not read this either;
-    /// if there is no connection, the page's answer will find nobody.
+    /// Asks the page to give a call up; without a connection, the next one does. If the queue is full the page is not
+    /// reading, and would not read this either.
     pub(crate) fn cancel(&self, id: u64) {
-        let outbound = self.state.lock().as_ref().and_then(|state| state.outbound.clone());
-        if let (Some(outbound), Ok(frame)) = (outbound, tensor::frame::encode(kind::CANCEL, id, b"", &[])) {
+        let mut state = self.state.lock();
+        let Some(state) = state.as_mut() else { return };
+        if state.given_up.len() >= MOST_GIVEN_UP {
+            // The page answers a call that it gives up at once; so many are none that it knows.
+            state.given_up.pop_first();
+        }
+        state.given_up.insert(id);
+        if let (Some(outbound), Some(frame)) = (&state.outbound, cancellation(id)) {
             let _ = outbound.try_send(frame);
         }
     }
@@ -267,10 +295,16 @@ mod tests {
         engine.send(frame(5)).await;
         drop(calls.remove(0));
         let mut second = engine.connect().expect("it is open");
-        assert_eq!(sent(&mut second), [3, 4, 5].map(frame));
+        // The first call was dropped while there was no connection: the page hears that now, and only once.
+        let mut again = [3, 4, 5].map(frame).to_vec();
+        again.extend(cancellation(1));
+        assert_eq!(sent(&mut second), again);
         assert!(engine.deliver(answer(5)) && !engine.deliver(answer(5)), "the second answer finds nobody");
         assert_eq!(fifth.reply().await.expect("an answer").id, 5);
         assert!(!engine.disconnect(first.number), "an old connection's end is no news");
+        engine.cancel(3);
+        let mut third = engine.connect().expect("it is open");
+        assert_eq!(sent(&mut third), [frame(3), frame(4), cancellation(3).expect("a frame")]);
         engine.close();
         assert!(calls[1].reply().await.is_none());
         assert!(engine.connect().is_none() && engine.expect(6, frame(6), None).is_none());

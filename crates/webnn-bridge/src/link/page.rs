@@ -1,6 +1,6 @@
 //! The state of one page.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -39,6 +39,8 @@ pub(crate) struct PageParts {
     pub(crate) slots: u32,
 }
 
+/// How many names of engines that are over are remembered; a page that starts more of them within a moment ends.
+const MOST_OVER: usize = 16;
 /// How much later than an engine's connection that of its page may be seen to break, where both broke together.
 const TOGETHER: Duration = Duration::from_millis(300);
 
@@ -50,6 +52,8 @@ pub(crate) struct PageState {
     /// Counts changes of `engines`, so that a call can wait for an engine that is being started anew.
     engines_changed: watch::Sender<u64>,
     pub(super) sessions: DashMap<SessionId, Loaded>,
+    /// The names of engines that are over, the latest last.
+    over: Mutex<VecDeque<String>>,
     next_call: AtomicU64,
     pings: Pings,
     memory: Ledger,
@@ -77,6 +81,7 @@ impl PageState {
             engines: Mutex::default(),
             engines_changed: watch::Sender::new(0),
             sessions: DashMap::new(),
+            over: Mutex::default(),
             next_call: AtomicU64::new(1),
             pings: Pings::default(),
             memory: Ledger::default(),
@@ -168,7 +173,9 @@ impl PageState {
         let before = engines.insert(engine.backend(), Arc::clone(engine));
         drop(engines);
         if let Some(before) = before {
-            before.close();
+            // The page has ended it, and could not say so.
+            self.forget(&before);
+            self.memory.anew(engine.backend());
         }
         self.engines_changed.send_modify(|count| *count += 1);
         true
@@ -188,14 +195,30 @@ impl PageState {
         }
     }
 
-    /// Takes an engine out whose connection has closed for good. Its sessions are gone with it.
-    pub(crate) fn detach(&self, engine: &Arc<Engine>) {
+    /// Whether an engine with this name was here and does not come back.
+    pub(crate) fn is_over(&self, name: &str) -> bool {
+        !name.is_empty() && self.over.lock().iter().any(|over| over == name)
+    }
+
+    /// An engine is over, and its sessions with it.
+    fn forget(&self, engine: &Engine) {
         engine.close();
+        let mut over = self.over.lock();
+        if over.len() >= MOST_OVER {
+            over.pop_front();
+        }
+        over.push_back(engine.name().to_owned());
+        drop(over);
+        self.sessions.retain(|_, loaded| loaded.backend != engine.backend());
+    }
+
+    /// Takes an engine out whose connection has closed for good.
+    pub(crate) fn detach(&self, engine: &Arc<Engine>) {
         let mut engines = self.engines.lock();
         if engines.get(&engine.backend()).is_some_and(|current| Arc::ptr_eq(current, engine)) {
             engines.remove(&engine.backend());
             drop(engines);
-            self.sessions.retain(|_, loaded| loaded.backend != engine.backend());
+            self.forget(engine);
         }
     }
 
@@ -370,6 +393,24 @@ impl Page {
         self.state.presence().becomes(true).await;
         if self.end_cause().is_some() {
             std::future::pending::<()>().await;
+        }
+    }
+
+    /// Waits until every engine of a page that is back has its own connection again.
+    ///
+    /// # Errors
+    /// [`LinkError::TimedOut`] after `deadline`; [`LinkError::Vanished`] if the page has ended.
+    pub async fn engines_connected(&self, deadline: Instant) -> Result<(), LinkError> {
+        let started = Instant::now();
+        let engines: Vec<_> = self.state.engines.lock().values().map(Arc::clone).collect();
+        let all = futures_util::future::join_all(engines.iter().map(|engine| engine.connected()));
+        tokio::select! {
+            biased;
+            cause = self.state.ended() => Err(LinkError::Vanished { detail: cause.to_string() }),
+            _ = all => Ok(()),
+            () = tokio::time::sleep_until(deadline) => {
+                Err(LinkError::TimedOut { phase: "connecting to the engines", after: started.elapsed() })
+            }
         }
     }
 

@@ -38,13 +38,16 @@ impl Loaded {
     /// A run of so many bytes took so long.
     pub(super) fn took(&self, took: Duration, bytes: u64) {
         let known = &self.shared.0;
-        if known.len() >= MOST && !known.contains_key(&self.key) {
+        if let Some(mut longest) = known.get_mut(&self.key) {
+            if took > longest.0 {
+                *longest = (took, bytes);
+            }
+            return;
+        }
+        if known.len() >= MOST {
             known.clear();
         }
-        let mut longest = known.entry(self.key).or_insert((took, bytes));
-        if took > longest.0 {
-            *longest = (took, bytes);
-        }
+        known.insert(self.key, (took, bytes));
     }
 
     /// How long a run of so many bytes may take, by the longest one: no operator that is in use grows faster than with

@@ -90,19 +90,19 @@ impl WorkerLink for Page {
             &RunMeta { session, queued: engine.waiting() > 0, outputs: outputs.as_deref() },
             &inputs,
         )?;
-        // The caller's tensors are in the frame now; holding them longer would only hold memory.
+        // The caller's tensors are in the frame now, which is kept until it is answered, in case it has to be sent again.
         drop(inputs);
         let bytes = frame.len() as u64;
         let loaded = self.state.sessions.get(&session).map(|loaded| loaded.clone());
         let usual = loaded.as_ref().and_then(|loaded| loaded.usual(bytes));
         let terms =
             CallTerms { answer: kind::RESULT, phase: "running the model", usual, deadline, cancel: &cancel };
-        let began = Instant::now();
         let answer = self.state.call(&engine, id, frame, terms).await?;
-        if let Some(loaded) = loaded {
-            loaded.took(began.elapsed(), bytes);
-        }
         let ResultMeta { in_page_ms } = read_meta(&answer)?;
+        // What the page computed, not what it had before, or how long it was away.
+        if let (Some(loaded), Ok(took)) = (loaded, Duration::try_from_secs_f64(in_page_ms / 1e3)) {
+            loaded.took(took, bytes);
+        }
         Ok(RunReply { outputs: answer.tensors, in_page_ms })
     }
 

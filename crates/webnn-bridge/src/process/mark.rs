@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::table::{stat, variable};
+
 /// The environment variable whose value names the run that a process belongs to.
 pub const MARK: &str = "WEBNN_POOL_LAUNCH";
 
@@ -46,7 +48,8 @@ impl Marked<'_> {
             .filter_map(|entry| {
                 let entry = entry.ok()?;
                 let id: i32 = entry.file_name().to_str()?.parse().ok()?;
-                let group = living_in_group(&entry.path())?;
+                let (_, group, _) = stat(&entry.path())?;
+                let group = i32::try_from(group).ok()?;
                 Some((id, group, self.fits(&entry.path())))
             })
             .collect();
@@ -65,11 +68,7 @@ impl Marked<'_> {
 
     fn fits(self, process: &Path) -> bool {
         let Ok(environment) = std::fs::read(process.join("environ")) else { return false };
-        let value = |name: &str| {
-            environment
-                .split(|&byte| byte == 0)
-                .find_map(|variable| variable.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
-        };
+        let value = |name: &str| variable(&environment, name);
         let is = |found: Option<&[u8]>, wanted: Option<&str>| {
             wanted.is_none_or(|wanted| found == Some(wanted.as_bytes()))
         };
@@ -111,15 +110,4 @@ impl Marked<'_> {
         }
         alive.len()
     }
-}
-
-/// The process's group; nothing for a zombie, which holds nothing any more and only waits for its parent to ask how it
-/// ended.
-fn living_in_group(process: &Path) -> Option<i32> {
-    let stat = std::fs::read_to_string(process.join("stat")).ok()?;
-    let (_, rest) = stat.rsplit_once(") ")?;
-    let mut fields = rest.split(' ');
-    let state = fields.next()?;
-    let group = fields.nth(1)?.parse().ok()?;
-    (state != "Z").then_some(group)
 }

@@ -71,8 +71,9 @@ fn row(process: &Path, run: &str) -> Option<Row> {
     Some(Row { pid, parent, group, started, mark: mark(process, run) })
 }
 
-/// Parent, group and start; nothing for a zombie.
-fn stat(process: &Path) -> Option<(u32, u32, u64)> {
+/// Parent, group and start; nothing for a zombie, which holds nothing any more and only waits for its parent to ask how it
+/// ended.
+pub(super) fn stat(process: &Path) -> Option<(u32, u32, u64)> {
     parse_stat(&std::fs::read_to_string(process.join("stat")).ok()?)
 }
 
@@ -87,15 +88,19 @@ fn parse_stat(text: &str) -> Option<(u32, u32, u64)> {
     Some((u32::try_from(number(4)?).ok()?, u32::try_from(number(5)?).ok()?, number(22)?))
 }
 
+/// A variable of an environment as `/proc` has it.
+pub(super) fn variable<'a>(environment: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    environment
+        .split(|&byte| byte == 0)
+        .find_map(|variable| variable.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
+}
+
 fn mark(process: &Path, run: &str) -> Option<Option<String>> {
     let environment = std::fs::read(process.join("environ")).ok()?;
-    let value = |name: &str| {
-        environment
-            .split(|&byte| byte == 0)
-            .find_map(|variable| variable.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
-    };
-    let ours = value(MARK)? == run.as_bytes();
-    ours.then(|| value(BROWSER_MARK).map(|label| String::from_utf8_lossy(label).into_owned()))
+    let ours = variable(&environment, MARK)? == run.as_bytes();
+    ours.then(|| {
+        variable(&environment, BROWSER_MARK).map(|label| String::from_utf8_lossy(label).into_owned())
+    })
 }
 
 /// Gives each process that is ours its browser: by its own mark, its group's, or its parent's. Our own group is nobody's.

@@ -64,6 +64,8 @@ async fn serve(state: &ServerState, launch: &LaunchRef, mut socket: WebSocket) {
     let (page, visit) = match known {
         Some(page) => {
             let number = page.presence().connect(control);
+            // For as long as it was away, it could not be heard.
+            page.heard();
             tracing::debug!(page = launch.label, "a page is back");
             (page, Visit { number, resumed: true })
         }
@@ -76,10 +78,12 @@ async fn serve(state: &ServerState, launch: &LaunchRef, mut socket: WebSocket) {
         }
     };
     let mut end = converse(state, launch, &page, &mut socket, outbound, &visit).await;
-    if let Ended::Page(PageEnd::Disconnected { code: None }) = &end
-        && page.presence().disconnect(visit.number)
-    {
-        end = absence(state, launch, &page, &visit).await;
+    if let Ended::Page(PageEnd::Disconnected { code: None }) = &end {
+        end = if page.presence().disconnect(visit.number) {
+            absence(state, launch, &page, &visit).await
+        } else {
+            Ended::Superseded
+        };
     }
     let Ended::Page(end) = end else {
         // Another connection of this page has taken over.
@@ -256,7 +260,14 @@ fn receive(launch: &LaunchRef, page: &Arc<PageState>, text: &Utf8Bytes) -> Optio
             page.record_verdict(backend, verdict);
         }
         FromPage::Ready => {
-            launch.ready.send_replace(Some(Ok(Page { state: Arc::clone(page) })));
+            // A page that is back says it again, in case it was lost; it is no other page for that.
+            launch.ready.send_if_modified(|ready| {
+                let known = matches!(ready, Some(Ok(known)) if Arc::ptr_eq(&known.state, page));
+                if !known {
+                    *ready = Some(Ok(Page { state: Arc::clone(page) }));
+                }
+                !known
+            });
         }
         FromPage::Memory { heaps, page_bytes } => page.memory().told(&heaps, page_bytes),
         FromPage::EngineReset { backend, reason } => {

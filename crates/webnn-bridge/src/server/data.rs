@@ -21,6 +21,9 @@ use crate::protocol::{SUBPROTOCOL, close_code};
 /// Bytes that are read from a socket at once. Frames of a megabyte and more are common.
 const READ_BUFFER: usize = 256 * 1024;
 
+/// How long a farewell may take.
+const FAREWELL: Duration = Duration::from_secs(1);
+
 /// `GET /ws/data/{backend}`
 pub(super) async fn upgrade(
     State(state): State<Arc<ServerState>>,
@@ -80,16 +83,16 @@ async fn serve(
     limits: &BridgeLimits,
 ) {
     let engine = match page.known_engine(backend, &name) {
-        Some(engine) => engine,
-        None => {
-            let engine = Engine::new(backend, name);
-            if !page.attach(&engine) {
-                return;
-            }
-            engine
-        }
+        Some(engine) => Some(engine),
+        // One that was given up does not come back: its sessions are not known any more.
+        None if page.is_over(&name) => None,
+        None => Some(Engine::new(backend, name)).filter(|engine| page.attach(engine)),
     };
-    let Some(Connection { outbound, number }) = engine.connect() else { return };
+    let connection = engine.as_ref().and_then(|engine| engine.connect());
+    let (Some(engine), Some(Connection { outbound, number })) = (engine, connection) else {
+        refuse(socket).await;
+        return;
+    };
     let (sink, stream) = socket.split();
     // Both halves run in this one task: when either ends, the other is dropped, and nothing outlives the connection.
     let end = tokio::select! {
@@ -97,18 +100,18 @@ async fn serve(
         end = read(stream, &engine, &limits.frame) => end,
     };
     let newest = engine.disconnect(number);
-    match end {
-        DataEnd::Violation(what) => page.end(PageEnd::Protocol { what }),
-        DataEnd::Broke if newest && !engine.name().is_empty() => {
-            tokio::select! {
-                biased;
-                () = engine.closed() => {}
-                () = engine.connected_after(number) => return,
-                () = tokio::time::sleep(limits.resume_grace) => {}
-            }
+    if let DataEnd::Violation(what) = end {
+        page.end(PageEnd::Protocol { what });
+    } else if !newest {
+        // A newer connection of the same engine has taken over.
+        return;
+    } else if matches!(end, DataEnd::Broke) && !engine.name().is_empty() {
+        tokio::select! {
+            biased;
+            () = engine.closed() => {}
+            () = engine.connected_after(number) => return,
+            () = tokio::time::sleep(limits.resume_grace) => {}
         }
-        DataEnd::Broke if !newest => return,
-        _ => {}
     }
     page.detach(&engine);
 }
@@ -129,13 +132,21 @@ async fn write(mut sink: SplitSink<WebSocket, Message>, mut outbound: Outbound, 
         }
     }
     // Where a newer connection has taken over, or the engine is over, the page need not try again.
-    let farewell = CloseFrame { code: close_code::GOODBYE, reason: Utf8Bytes::from_static("superseded") };
-    let _ = tokio::time::timeout(Duration::from_secs(1), async {
-        let _ = sink.send(Message::Close(Some(farewell))).await;
+    let _ = tokio::time::timeout(FAREWELL, async {
+        let _ = sink.send(farewell("superseded")).await;
         sink.close().await
     })
     .await;
     if over { DataEnd::Over } else { DataEnd::Broke }
+}
+
+/// Tells the page that it need not try again.
+fn farewell(reason: &'static str) -> Message {
+    Message::Close(Some(CloseFrame { code: close_code::GOODBYE, reason: Utf8Bytes::from_static(reason) }))
+}
+
+async fn refuse(mut socket: WebSocket) {
+    let _ = tokio::time::timeout(FAREWELL, socket.send(farewell("this engine is over"))).await;
 }
 
 /// Reads until the connection ends.
