@@ -22,7 +22,7 @@ pub struct RecoveryOptions {
     pub heartbeat: Duration,
     /// How long a page that lost its connection may take to connect again by itself before something else is tried, and
     /// one that is to be loaded anew to go and to connect; once it has connected, it may take as long as the ladder
-    /// allows. Default 2.5 s: its own attempts begin after 0.1 s.
+    /// allows. Default 2.5 s: its own attempts begin after 0.02 s.
     pub absence: Duration,
     /// How long a driver may take to answer the question whether it still has its browser. Default 2 s.
     pub answer: Duration,

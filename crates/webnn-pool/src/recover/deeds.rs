@@ -5,7 +5,7 @@ use std::sync::Arc;
 use pool_core::LeaveCause;
 use recovery::AttemptError;
 use tokio::time::Instant;
-use webnn_bridge::{LaunchError, LaunchSpec};
+use webnn_bridge::LaunchSpec;
 
 use super::choice::substitute;
 use super::error::ReviveError;
@@ -40,8 +40,8 @@ impl Patient {
         };
         // Another page has come, so the one before it does not come back: what it held is known, and loaded again, only once
         // its worker is out.
+        self.arrived(page);
         self.depart(LeaveCause::Disconnected).await;
-        self.state.lock().fresh = Some(page);
         Ok(())
     }
 
@@ -68,7 +68,7 @@ impl Patient {
             page = fresh => page?,
             () = stays => return Err(ReviveError::Absent(absence)),
         };
-        self.state.lock().fresh = Some(page);
+        self.arrived(page);
         Ok(())
     }
 
@@ -96,7 +96,6 @@ impl Patient {
     /// Cancellation safety: a browser that is being killed is dropped, which kills it; a launch that is dropped leaves
     /// nothing.
     async fn launch(&self, spec: LaunchSpec) -> Result<(), ReviveError> {
-        let name = spec.name;
         self.depart(LeaveCause::Crashed).await;
         let before = self.state.lock().browser.take().and_then(Arc::into_inner);
         let killed = async {
@@ -104,16 +103,15 @@ impl Patient {
                 before.kill().await;
             }
         };
-        let failed = |source| ReviveError::Launch { browser: name, source };
-        let bridge = self.shared.bridge.upgrade().ok_or_else(|| failed(LaunchError::ShuttingDown))?;
         // Polled in this order, so the old one is killed first; what it leaves is cleared away while the new one starts.
-        let ((), launched) = tokio::join!(killed, bridge.launch(spec.clone()));
-        let (browser, page) = launched.map_err(failed)?;
-        let mut state = self.state.lock();
-        state.spec = spec;
-        state.browser = Some(Arc::new(browser));
-        state.crashed = false;
-        state.fresh = Some(page);
+        let ((), launched) = tokio::join!(killed, self.shared.launch(spec.clone()));
+        let (browser, page) = launched?;
+        {
+            let mut state = self.state.lock();
+            state.spec = spec;
+            state.browser = Some(Arc::new(browser));
+        }
+        self.arrived(page);
         Ok(())
     }
 }

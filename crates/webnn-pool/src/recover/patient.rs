@@ -36,8 +36,8 @@ pub(super) struct State {
     pub(super) browser: Option<Arc<LaunchedBrowser>>,
     /// The page that serves, or served last.
     pub(super) page: Page,
-    /// A page that came and has to prove itself.
-    pub(super) fresh: Option<Page>,
+    /// Whether that page has come and not proved itself yet.
+    pub(super) unproved: bool,
     pub(super) membership: Option<Membership>,
     /// The worker that serves, or served last.
     pub(super) worker: WorkerId,
@@ -78,7 +78,7 @@ impl Patient {
             worker: membership.worker(),
             membership: Some(membership),
             page,
-            fresh: None,
+            unproved: false,
             lost: Vec::new(),
             since: None,
             crashed: false,
@@ -112,6 +112,14 @@ impl Patient {
     pub(super) fn serving(&self) -> Option<WorkerId> {
         let state = self.state.lock();
         state.membership.as_ref().filter(|membership| !membership.is_closed()).map(Membership::worker)
+    }
+
+    /// Another page has come. It is the browser's page from now on, whether it proves itself or not.
+    pub(super) fn arrived(&self, page: Page) {
+        let mut state = self.state.lock();
+        self.shared.list(Some(state.page.label()), &page);
+        (state.page, state.unproved) = (page, true);
+        (state.crashed, state.unanswered) = (false, false);
     }
 
     /// The process of its driver, where that is ours.
@@ -178,7 +186,11 @@ impl Reviver for Patient {
         let mut offered = RungSet::NONE.with(Rung::Restart);
         let state = self.state.lock();
         if state.browser.is_some() {
-            offered = offered.with(Rung::Reconnect).with(Rung::Refresh);
+            offered = offered.with(Rung::Refresh);
+            // Nobody else comes by himself while a page is there that has not proved itself.
+            if !(state.unproved && state.page.is_connected()) {
+                offered = offered.with(Rung::Reconnect);
+            }
             if !state.unanswered {
                 offered = offered.with(Rung::Ping);
             }
@@ -203,7 +215,7 @@ impl Reviver for Patient {
     }
 
     async fn proved(&self, rung: Rung, until: Instant) -> Result<(), ReviveError> {
-        let same = rung == Rung::Reconnect && self.state.lock().fresh.is_none();
+        let same = rung == Rung::Reconnect && !self.state.lock().unproved;
         match rung {
             Rung::Ping => self.still_serves(),
             Rung::Reconnect if same => self.goes_on(until).await,

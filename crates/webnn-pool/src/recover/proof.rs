@@ -51,17 +51,14 @@ impl Patient {
         }
     }
 
-    /// After a reconnection of the same page: the worker was never taken out, and its engines answer over their own
-    /// connections, after the calls that they have.
+    /// After a reconnection of the same page: the worker was never taken out, the page answers, and its engines have their
+    /// own connections again. They are asked nothing, because they may be working on what they were asked before.
     pub(super) async fn goes_on(&self, until: Instant) -> Result<(), ReviveError> {
         self.still_serves()?;
         let page = self.page();
-        for (backend, verdict) in page.verdicts() {
-            if verdict.verdict != Admission::Rejected {
-                let left = until.saturating_duration_since(Instant::now());
-                page.echo(backend, &[], left).await.map_err(ReviveError::Ping)?;
-            }
-        }
+        let left = until.saturating_duration_since(Instant::now());
+        page.ping(left).await.map_err(ReviveError::Ping)?;
+        page.engines_connected(until).await.map_err(ReviveError::Ping)?;
         self.still_serves()
     }
 
@@ -69,8 +66,11 @@ impl Patient {
     /// had been loaded before.
     pub(super) async fn serves_again(&self, rung: Rung, until: Instant) -> Result<(), ReviveError> {
         let (page, mut lost) = {
-            let mut state = self.state.lock();
-            (state.fresh.take().ok_or(ReviveError::NoPage)?, state.lost.clone())
+            let state = self.state.lock();
+            if !state.unproved {
+                return Err(ReviveError::NoPage);
+            }
+            (state.page.clone(), state.lost.clone())
         };
         // The page loads one after the other, so the large ones keep nobody waiting for a small one.
         lost.sort_by_key(|held| held.model.memory_estimate_bytes);
@@ -99,13 +99,10 @@ impl Patient {
             self.shared.pool.observe_recovery(worker_before, &held, since.elapsed(), true);
         }
         let mut state = self.state.lock();
-        self.shared.list(Some(state.page.label()), &page);
-        state.page = page;
+        state.unproved = false;
         state.worker = worker;
         state.membership = probation.0.take();
         state.lost.clear();
-        state.crashed = false;
-        state.unanswered = false;
         Ok(())
     }
 }

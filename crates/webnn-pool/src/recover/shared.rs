@@ -10,9 +10,10 @@ use recovery::ResourcePoolErrorRecovery;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use vocab::BrowserName;
-use webnn_bridge::{Bridge, Page};
+use webnn_bridge::{Bridge, LaunchError, LaunchSpec, LaunchedBrowser, Page};
 
 use super::config::RecoveryOptions;
+use super::error::ReviveError;
 use super::memory::{BrowserMemory, Launching};
 use super::patient::Patient;
 
@@ -78,6 +79,17 @@ impl Shared {
             troubled: Mutex::default(),
             paid: Mutex::default(),
         }
+    }
+
+    /// Launches a browser, and waits for its page.
+    ///
+    /// Cancellation safety: a launch that is dropped leaves nothing.
+    pub(super) async fn launch(&self, spec: LaunchSpec) -> Result<(LaunchedBrowser, Page), ReviveError> {
+        let browser = spec.name;
+        let failed = |source| ReviveError::Launch { browser, source };
+        let bridge = self.bridge.upgrade().ok_or_else(|| failed(LaunchError::ShuttingDown))?;
+        let (launched, page) = bridge.launch(spec).await.map_err(failed)?;
+        Ok((launched, page))
     }
 
     /// Puts a page into the list, in the place of the one with the label `before`.

@@ -28,7 +28,11 @@ pub(crate) async fn supervise(patient: Arc<Patient>) {
         };
         let answer = async {
             match call {
-                Call::Trouble(fault) => patient.revive(fault).await,
+                Call::Trouble(fault) => {
+                    let lives = patient.revive(fault).await;
+                    patient.desk.outdated();
+                    lives
+                }
                 Call::Order(order) => patient.carry_out(order).await,
             }
         };

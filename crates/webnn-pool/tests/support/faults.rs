@@ -175,7 +175,10 @@ impl ChaosFault {
             Self::Crash => ("-ABRT", renderers()),
             Self::CutSocket => {
                 let at = Instant::now();
-                return Ok(Hit { count: proxy.cut(label), at });
+                return match proxy.cut(label) {
+                    0 => Err(format!("{label} has no connection to cut")),
+                    count => Ok(Hit { count, at }),
+                };
             }
             Self::Reload => return hook(Role::Page, "reload").await,
             Self::LoopPage => return hook(Role::Page, "loop").await,

@@ -1,9 +1,11 @@
 //! A proxy between browsers and host: its connections can be cut, and it puts a hook into the scripts of pages.
 
+use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -21,6 +23,7 @@ pub struct Proxy {
     pub to: SocketAddr,
     pub hooks: Arc<Hooks>,
     cut: Arc<watch::Sender<String>>,
+    open: Arc<Open>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -31,31 +34,59 @@ impl Proxy {
         let address = listener.local_addr().expect("an address");
         let cut = Arc::new(watch::Sender::new(String::new()));
         let hooks = Arc::new(Hooks::default());
-        let (cuts, shared) = (Arc::clone(&cut), Arc::clone(&hooks));
+        let open = Arc::new(Open::default());
+        let (cuts, shared, counted) = (Arc::clone(&cut), Arc::clone(&hooks), Arc::clone(&open));
         let task = tokio::spawn(async move {
             let mut connections = tokio::task::JoinSet::new();
             loop {
                 let Ok((inner, _)) = listener.accept().await else { return };
-                let (cut, hooks) = (cuts.subscribe(), Arc::clone(&shared));
+                let (cut, hooks, open) = (cuts.subscribe(), Arc::clone(&shared), Arc::clone(&counted));
                 // A browser that breaks off has its reasons.
-                connections.spawn(async move { drop(serve(inner, to, &hooks, cut).await) });
+                connections.spawn(async move { drop(serve(inner, to, &hooks, cut, &open).await) });
                 while connections.try_join_next().is_some() {}
             }
         });
-        Self { address, to, hooks, cut, task }
+        Self { address, to, hooks, cut, open, task }
     }
 
-    /// Cuts the WebSockets of the page with this label, and says how many it can be: it has one of each kind.
+    /// Cuts the WebSockets of the page with this label, and says how many there were.
     pub fn cut(&self, label: &str) -> usize {
         let Some(token) = self.hooks.token(label) else { return 0 };
+        let open = self.open.count(&token);
         self.cut.send_replace(token);
-        2
+        open
     }
 }
 
 impl Drop for Proxy {
     fn drop(&mut self) {
         self.task.abort();
+    }
+}
+
+/// How many WebSockets are open, by their pages' tokens.
+#[derive(Debug, Default)]
+struct Open(Mutex<HashMap<String, usize>>);
+
+/// One that is open, until it is dropped.
+struct Counted<'a>(&'a Open, &'a str);
+
+impl Open {
+    fn count(&self, token: &str) -> usize {
+        self.0.lock().get(token).copied().unwrap_or_default()
+    }
+
+    fn one<'a>(&'a self, token: &'a str) -> Counted<'a> {
+        *self.0.lock().entry(token.to_owned()).or_default() += 1;
+        Counted(self, token)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        if let Some(count) = self.0.0.lock().get_mut(self.1) {
+            *count -= 1;
+        }
     }
 }
 
@@ -109,6 +140,7 @@ async fn serve(
     to: SocketAddr,
     hooks: &Hooks,
     mut cut: watch::Receiver<String>,
+    open: &Open,
 ) -> io::Result<()> {
     inner.set_nodelay(true)?;
     let head = Head::read(&mut inner).await?;
@@ -122,6 +154,7 @@ async fn serve(
         outer.write_all(&head.rest).await?;
         let protocols = head.value("sec-websocket-protocol").unwrap_or_default();
         let token = protocols.split("token.").nth(1).unwrap_or_default().to_owned();
+        let _counted = open.one(&token);
         tokio::select! {
             _ = tokio::io::copy_bidirectional(&mut inner, &mut outer) => {}
             () = is_cut(&mut cut, &token) => {}

@@ -21,7 +21,7 @@ use super::leftovers::{Kept, marked, sockets, until};
 use super::proxy::{Proxy, free_port};
 
 /// How long a browser may take to come back. Figures are printed, not asserted.
-pub const BACK: Duration = Duration::from_secs(125);
+pub const BACK: Duration = Duration::from_secs(120);
 /// How long a request may take.
 pub const TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -200,7 +200,7 @@ impl Rig {
                 let count = |counts: &std::collections::BTreeMap<BrowserName, u64>| {
                     counts.get(browser).copied().unwrap_or_default()
                 };
-                loaded && count(&ends.right_of) >= count(&right) + 8
+                loaded && count(&ends.right_of) >= count(&right) + 20
             };
             browsers.iter().all(whole)
         };

@@ -218,6 +218,15 @@ impl Rig {
 
     /// The large model is there, and nobody has to load it.
     async fn whole(&self, browser: BrowserName, fault: ChaosFault) -> Result<(), String> {
+        if fault.heals() != Heals::Anyhow {
+            let worker = self.worker(browser).ok_or("it is not in the pool")?;
+            let stats = self.accelerator.stats();
+            let its = stats.core.workers.iter().find(|known| known.worker == worker);
+            let hash = self.held.model.hash();
+            if !its.is_some_and(|its| its.sessions.iter().any(|session| session.model == hash)) {
+                return Err(format!("the large model is not back: {its:?}"));
+            }
+        }
         let mut options = RunOptions::default();
         options.timeout = Some(TIMEOUT);
         let model = self.held.on(browser);
@@ -239,12 +248,12 @@ impl Rig {
         while hit.elapsed() < BACK {
             turns.tick().await;
             let mut options = RunOptions::default();
-            options.timeout = Some(TIMEOUT);
-            if let Ok(done) = model.run_with(Arc::clone(&self.golden.inputs), options).await
-                && Some(done.report.worker) != not
-                && self.golden.right(&done.outputs).is_ok()
-            {
-                return Some(hit.elapsed().as_secs_f64());
+            options.timeout = Some(Duration::from_secs(20));
+            if let Ok(done) = model.run_with(Arc::clone(&self.golden.inputs), options).await {
+                self.golden.right(&done.outputs).expect("right numbers");
+                if Some(done.report.worker) != not {
+                    return Some(hit.elapsed().as_secs_f64());
+                }
             }
         }
         None

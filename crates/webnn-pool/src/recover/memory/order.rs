@@ -79,6 +79,15 @@ impl Desk {
         Some(order)
     }
 
+    /// Forgets an order that waits and was meant for a page that is not there any more. That another browser has taken over
+    /// is true all the same.
+    pub(in crate::recover) fn outdated(&self) {
+        let mut state = self.state.lock();
+        if matches!(*state, State::Waiting(order) if !matches!(order, Order::Retire(_))) {
+            *state = State::Free;
+        }
+    }
+
     /// The order was carried out. One that came meanwhile waits on.
     pub(in crate::recover) fn done(&self) {
         let mut state = self.state.lock();

@@ -9,7 +9,7 @@ use pool_core::{Held, LeaveCause};
 use telemetry::{Event, RecycleCause, Relief};
 use tokio::time::Instant;
 use vocab::{PressureLevel, WorkerId};
-use webnn_bridge::{LaunchError, LaunchSpec, LaunchedBrowser, Page};
+use webnn_bridge::{LaunchSpec, LaunchedBrowser, Page};
 
 use super::acts::emit;
 use super::order::{Order, Why};
@@ -79,19 +79,11 @@ impl Launching {
 pub(super) fn begin_replacing(shared: &Arc<Shared>, old: &Arc<Patient>, cause: RecycleCause) {
     let Some(turn) = shared.launching.turn(Instant::now()) else { return };
     old.succeeded.store(true, Ordering::Release);
-    let (shared, old) = (Arc::clone(shared), Arc::clone(old));
-    let tasks = shared.tasks.clone();
-    tasks.spawn(async move {
-        let _turn = turn;
-        let stop = shared.stop.clone();
-        let replaced = tokio::select! {
-            biased;
-            () = stop.cancelled() => return,
-            replaced = replace(&shared, &old, cause) => replaced,
-        };
-        if let Err(error) = replaced {
+    let (of, old) = (Arc::clone(shared), Arc::clone(old));
+    begin(shared, turn, async move {
+        if let Err(error) = replace(&of, &old, cause).await {
             old.succeeded.store(false, Ordering::Release);
-            complain(&shared, "launch a browser that takes over", &error);
+            complain(&of, "launch a browser that takes over", &error);
         }
     });
 }
@@ -100,26 +92,18 @@ pub(super) fn begin_replacing(shared: &Arc<Shared>, old: &Arc<Patient>, cause: R
 pub(super) fn begin_growing(shared: &Arc<Shared>, why: Why) -> bool {
     let Some(turn) = shared.launching.turn(Instant::now()) else { return false };
     let Some(spec) = shared.launching.unshelve() else { return false };
-    let shared = Arc::clone(shared);
-    let tasks = shared.tasks.clone();
-    tasks.spawn(async move {
-        let _turn = turn;
-        let stop = shared.stop.clone();
-        let launched = tokio::select! {
-            biased;
-            () = stop.cancelled() => return,
-            launched = launch(&shared, spec.clone()) => launched,
-        };
-        match launched {
+    let of = Arc::clone(shared);
+    begin(shared, turn, async move {
+        match launch(&of, spec.clone()).await {
             Ok((browser, page)) => {
-                let patient = Patient::admit(Arc::clone(&shared), spec, browser, page);
+                let patient = Patient::admit(Arc::clone(&of), spec, browser, page);
                 let worker = patient.state.lock().worker;
                 patient.tell(worker, Relief::PoolGrown, why);
-                shared.tasks.spawn(supervise(patient));
+                of.tasks.spawn(supervise(patient));
             }
             Err(error) => {
-                shared.launching.shelve(spec);
-                complain(&shared, "launch a browser again", &error);
+                of.launching.shelve(spec);
+                complain(&of, "launch a browser again", &error);
             }
         }
     });
@@ -140,11 +124,27 @@ fn complain(shared: &Arc<Shared>, operation: &'static str, error: &ReviveError) 
     emit(shared, Event::Orphan { operation, worker: None, detail });
 }
 
+/// Launches a browser that can compute something.
 async fn launch(shared: &Arc<Shared>, spec: LaunchSpec) -> Result<(LaunchedBrowser, Page), ReviveError> {
-    let browser = spec.name;
-    let failed = |source| ReviveError::Launch { browser, source };
-    let bridge = shared.bridge.upgrade().ok_or_else(|| failed(LaunchError::ShuttingDown))?;
-    bridge.launch(spec).await.map_err(failed)
+    let (browser, page) = shared.launch(spec).await?;
+    if page.worker_info().backends.is_empty() {
+        browser.end().await;
+        return Err(ReviveError::NoBackend);
+    }
+    Ok((browser, page))
+}
+
+/// Has this done beside everything else, until all stops.
+fn begin(shared: &Arc<Shared>, turn: Turn, work: impl Future<Output = ()> + Send + 'static) {
+    let stop = shared.stop.clone();
+    shared.tasks.spawn(async move {
+        let _turn = turn;
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => {}
+            () = work => {}
+        }
+    });
 }
 
 /// Launches a browser like the old one, has it load what that one has, lets it serve, and only then sends the old one away.

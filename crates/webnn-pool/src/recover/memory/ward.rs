@@ -80,7 +80,7 @@ impl Ward {
         })
     }
 
-    /// Looks at it. Answers whether it is there to be acted upon.
+    /// Looks at it, and puts what was read into `told`. Answers whether it is there to be acted upon.
     pub(super) fn read(
         &mut self,
         shared: &Arc<Shared>,
@@ -88,6 +88,7 @@ impl Ward {
         machine: &Machine,
         pictures: &Pictures,
         stats: &[WorkerStats],
+        told: &mut Vec<BrowserMemory>,
     ) -> bool {
         let options = &shared.options;
         let (page, worker, label, name) = {
@@ -157,7 +158,7 @@ impl Ward {
             .iter()
             .filter(|session| session.phase == SessionPhase::Ready && session.leases == 0)
             .count();
-        shared.memory.lock().push(BrowserMemory {
+        told.push(BrowserMemory {
             worker,
             browser: name,
             level: self.level,

@@ -73,10 +73,13 @@ impl Watch {
             shared.pool.machine_memory(level, pictures.machine);
         }
         let stats = shared.pool.stats().core.workers;
-        shared.memory.lock().clear();
-        let present: Vec<usize> = (0..self.wards.len())
-            .filter(|&index| self.wards[index].read(shared, now, &machine, pictures, &stats))
-            .collect();
+        let (mut present, mut told) = (Vec::new(), Vec::new());
+        for (index, ward) in self.wards.iter_mut().enumerate() {
+            if ward.read(shared, now, &machine, pictures, &stats, &mut told) {
+                present.push(index);
+            }
+        }
+        *shared.memory.lock() = told;
         if shared.options.recycle.enabled {
             self.recycle(shared, now, level, &present);
         }
