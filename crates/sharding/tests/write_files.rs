@@ -191,8 +191,56 @@ fn a_model_is_not_written_over() {
     let folder = tempfile::tempdir().expect("there is room");
     let path = folder.path().join("stage-00.onnx");
     std::fs::write(&path, model(4).encode_to_vec()).expect("there is room");
+    check_spared(&path, folder.path());
+    let other = tempfile::tempdir().expect("there is room");
+    let draft = other.path().join("stage-01.onnx.draft");
+    std::fs::write(&draft, model(4).encode_to_vec()).expect("there is room");
+    check_spared(&draft, other.path());
+}
+
+#[test]
+fn a_part_that_is_cut_again_is_not_removed_with_its_plan() {
+    let folder = tempfile::tempdir().expect("there is room");
+    let path = save(folder.path(), &model(8));
     let file = ModelFile::open(&path).expect("it is sound");
+    let parts = folder.path().join("parts");
+    let cut = plan(&file, &Request::new(Strategy::Layer, 4)).expect("it fits");
+    let options = {
+        let mut options = WriteOptions::default();
+        options.inline_limit = 0;
+        options
+    };
+    write(&cut, &parts, &options).expect("there is room");
+    // None of the two new parts has the name of this one, but the older plan names it and its weights.
+    check_spared(&parts.join("stage-03.onnx"), &parts);
+    let weights = ["stage-03.onnx.data", "plan.json", "stage-00.onnx"];
+    assert!(weights.iter().all(|name| parts.join(name).exists()), "nothing was removed");
+}
+
+#[test]
+fn an_older_plan_reaches_no_file_outside_of_its_folder() {
+    let folder = tempfile::tempdir().expect("there is room");
+    let path = save(folder.path(), &model(4));
+    let file = ModelFile::open(&path).expect("it is sound");
+    let parts = folder.path().join("parts");
     let cut = plan(&file, &Request::new(Strategy::Layer, 2)).expect("it fits");
-    let error = write(&cut, folder.path(), &WriteOptions::default()).expect_err("it would be lost");
+    let mut old = write(&cut, &parts, &WriteOptions::default()).expect("there is room");
+    for name in ["..", ".", "../model.onnx", "", "/"] {
+        old.stages[1].file = name.to_owned();
+        std::fs::write(parts.join("plan.json"), serde_json::to_vec(&old).expect("it is one"))
+            .expect("there is room");
+        write(&cut, &parts, &WriteOptions::default()).expect("such names are passed over");
+        assert!(path.exists(), "{name:?}");
+    }
+}
+
+/// Cutting the model into that folder is refused, and leaves it as it was.
+#[track_caller]
+fn check_spared(path: &Path, folder: &Path) {
+    let before = std::fs::read(path).expect("it is there");
+    let file = ModelFile::open(path).expect("it is sound");
+    let cut = plan(&file, &Request::new(Strategy::Layer, 2)).expect("it fits");
+    let error = write(&cut, folder, &WriteOptions::default()).expect_err("it would be lost");
     assert!(matches!(error, WriteError::WouldOverwrite { path: refused } if refused == path));
+    assert_eq!(std::fs::read(path).expect("it is still there"), before);
 }
