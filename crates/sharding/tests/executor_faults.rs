@@ -163,6 +163,52 @@ async fn a_worker_that_keeps_failing_is_left_for_another() {
     assert_eq!(answer.metrics.components[0].loads, 2);
 }
 
+/// Runs that begin so many milliseconds after each other while a stage fails like that: the stage moves once.
+#[track_caller]
+fn check_one_move(apart: u64, faults: &[Fault]) {
+    paused().block_on(async {
+        let cut = diamond();
+        let config = {
+            let mut config = ExecutorConfig::default();
+            config.tries_per_worker = 1;
+            config.run_timeout = 5 * RUN;
+            config
+        };
+        let executor = cut.executor(5, config);
+        executor.deploy().await.expect("all parts load");
+        executor.host().fail(0, faults);
+        let run = |seed: usize| {
+            let executor = &executor;
+            async move {
+                tokio::time::sleep(Duration::from_millis(apart * seed as u64)).await;
+                executor.run(inputs(seed as u64)).await
+            }
+        };
+        for (seed, answer) in (0..).zip(futures_util::future::join_all((0..faults.len()).map(run)).await) {
+            let expected = eval(&cut.model, &inputs(seed)).expect("it computes");
+            assert_eq!(answer.expect("the other worker is healthy").outputs, expected);
+        }
+        let ran = executor.host().ran();
+        let workers: Vec<u64> =
+            ran.iter().filter(|run| run.stage == 0).map(|run| run.worker.0).collect();
+        let (failed, worked) = workers.split_at(faults.len());
+        assert!(failed.iter().all(|worker| *worker == failed[0]), "{workers:?}");
+        assert!(worked.iter().all(|worker| *worker == worked[0] && *worker != failed[0]), "{workers:?}");
+        assert_eq!((executor.stats().moves, executor.stats().loads), (1, 5));
+    });
+}
+
+#[test]
+fn a_late_failure_does_not_throw_out_the_replacement() {
+    check_one_move(5, &[Fault::Fails, Fault::Hangs]);
+    check_one_move(2, &[Fault::FailsLate, Fault::Hangs, Fault::Hangs]);
+}
+
+#[test]
+fn runs_that_fail_together_move_a_stage_once() {
+    check_one_move(0, &[Fault::Fails; 4]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_last_worker_is_never_given_up() {
     let cut = diamond();

@@ -74,19 +74,23 @@ impl Placing {
         }
     }
 
-    /// Gives up a seat, unless the stage has moved on already. The standby takes over if there is one.
-    pub(crate) fn leave(&mut self, stage: usize, seat: Seat) {
+    /// Gives up a seat, unless the stage has moved on already, and says whether it was held. The standby takes over if
+    /// there is one.
+    pub(crate) fn leave(&mut self, stage: usize, seat: Seat) -> bool {
         if self.standbys.get(&stage) == Some(&seat) {
             self.standbys.remove(&stage);
             self.orphan(seat);
+            return true;
         }
-        if self.seats.get(&stage) == Some(&seat) {
-            self.seats.remove(&stage);
-            self.orphan(seat);
-            if let Some(standby) = self.standbys.remove(&stage) {
-                self.seats.insert(stage, standby);
-            }
+        if self.seats.get(&stage) != Some(&seat) {
+            return false;
         }
+        self.seats.remove(&stage);
+        self.orphan(seat);
+        if let Some(standby) = self.standbys.remove(&stage) {
+            self.seats.insert(stage, standby);
+        }
+        true
     }
 
     pub(crate) fn orphan(&mut self, seat: Seat) {
