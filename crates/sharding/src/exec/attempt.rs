@@ -212,19 +212,22 @@ impl<H: StageHost> Executor<H> {
         if let Some(seat) = self.placing.lock().seat(stage) {
             return Ok(seat);
         }
-        let seat = self.load(stage, failed_on).await?;
+        let seat = self.load(stage, failed_on, None).await?;
         metrics.loads += 1;
         self.placing.lock().sit(stage, seat);
         Ok(seat)
     }
 
-    /// Loads a stage on the worker that suits it best.
+    /// Loads a stage on the worker that suits it best, on one of `without` only if there is no other, and never on
+    /// `taken`.
     async fn load(
         &self,
         stage: usize,
         without: &BTreeSet<vocab::WorkerId>,
+        taken: Option<vocab::WorkerId>,
     ) -> Result<Seat, Failure<H::Error>> {
-        let health = self.health().await;
+        let mut health = self.health().await;
+        health.retain(|worker| Some(worker.worker) != taken);
         let of = &self.stages[stage];
         let seat = {
             let mut placing = self.placing.lock();
@@ -269,11 +272,11 @@ impl<H: StageHost> Executor<H> {
         };
         if self.config.standby && self.placing.lock().standby(stage).is_none() {
             // A standby on the same worker would die with it. None is better than one of that kind.
-            let without = BTreeSet::from([seat.worker]);
-            let second = self.load(stage, &without).await;
+            let second = self.load(stage, &BTreeSet::new(), Some(seat.worker)).await;
             let mut placing = self.placing.lock();
+            let moved = placing.seat(stage).map(|seat| seat.worker);
             match second {
-                Ok(second) if second.worker != seat.worker => placing.stand_by(stage, second),
+                Ok(second) if moved != Some(second.worker) => placing.stand_by(stage, second),
                 Ok(second) => placing.orphan(second),
                 Err((phase, error)) => tracing::debug!(stage, %phase, %error, "there is no standby"),
             }
