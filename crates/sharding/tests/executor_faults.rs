@@ -260,3 +260,38 @@ async fn a_load_that_fails_is_repeated() {
     executor.host().fail_loads(3);
     executor.run(inputs(1)).await.expect("the later loads work");
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_could_not_be_dropped_when_the_caller_left_is_dropped_later() {
+    let cut = diamond();
+    let executor = cut.executor(2, ExecutorConfig::default());
+    executor.deploy().await.expect("all parts load");
+    executor.host().hang_unloads(2);
+    assert!(timeout(RUN, executor.shutdown()).await.is_err(), "two unloads hang");
+    assert_eq!(executor.host().held(), (2, 0));
+    executor.shutdown().await;
+    assert_eq!(executor.host().held(), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_drops_nothing_holds_nobody_up_for_long() {
+    let cut = diamond();
+    let executor = cut.executor(2, ExecutorConfig::default());
+    executor.deploy().await.expect("all parts load");
+    executor.host().hang_unloads(4);
+    timeout(Duration::from_secs(6), executor.shutdown()).await.expect("it is not waited for a whole run");
+    executor.run(inputs(1)).await.expect("the parts are loaded again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_worker_has_no_standby() {
+    let cut = diamond();
+    let config = {
+        let mut config = ExecutorConfig::default();
+        config.standby = true;
+        config
+    };
+    let executor = cut.executor(1, config);
+    executor.deploy().await.expect("all parts load");
+    assert_eq!(executor.stats().loads, 4, "nothing is loaded twice on one worker");
+}

@@ -97,7 +97,8 @@ impl Placing {
         self.orphans.push(Unload { session: seat.session, worker: seat.worker, sequence: None });
     }
 
-    pub(crate) fn orphan_caches(&mut self, unload: Unload) {
+    /// Takes in caches that belong to nobody any more, or something that was to be dropped and was not.
+    pub(crate) fn orphan_unload(&mut self, unload: Unload) {
         self.orphans.push(unload);
     }
 
