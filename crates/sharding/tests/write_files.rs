@@ -198,6 +198,44 @@ fn a_model_is_not_written_over() {
     check_spared(&draft, other.path());
 }
 
+/// Files of weights that this process has open, as Linux tells.
+#[cfg(target_os = "linux")]
+fn open_weights(folder: &Path) -> usize {
+    let links = std::fs::read_dir("/proc/self/fd").expect("Linux has it");
+    let targets = links.filter_map(|link| std::fs::read_link(link.ok()?.path()).ok());
+    targets.filter(|target| target.starts_with(folder) && target.extension() == Some("w".as_ref())).count()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn as_many_files_of_weights_as_there_are_weights_are_not_all_open() {
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+    let folder = tempfile::tempdir().expect("there is room");
+    let mut many = model(300);
+    for (at, weight) in many.graph.as_mut().expect("it was built").initializer.iter_mut().enumerate() {
+        let raw = weight.raw_data.take().expect("it has raw data");
+        let name = format!("{at}.w");
+        std::fs::write(folder.path().join(&name), &raw).expect("there is room");
+        let (key, value) = (Some("location".to_owned()), Some(name));
+        weight.external_data = vec![StringStringEntryProto { key, value }];
+        weight.data_location = Some(DataLocation::External as i32);
+    }
+    let file = ModelFile::open(save(folder.path(), &many)).expect("it is sound");
+    let cut = plan(&file, &Request::new(Strategy::Layer, 2)).expect("it fits");
+    let (done, most) = (AtomicBool::new(false), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                most.fetch_max(open_weights(folder.path()), Ordering::Relaxed);
+            }
+        });
+        write(&cut, &folder.path().join("parts"), &WriteOptions::default()).expect("there is room");
+        done.store(true, Ordering::Relaxed);
+    });
+    assert!(most.load(Ordering::Relaxed) <= 1, "{most:?}");
+}
+
 #[test]
 fn a_part_that_is_cut_again_is_not_removed_with_its_plan() {
     let folder = tempfile::tempdir().expect("there is room");

@@ -3,7 +3,6 @@
 //! A protobuf message may have its fields in any order, so everything but the initializers is encoded as usual, and the
 //! initializers follow one by one. Only the length of the graph has to be known before.
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::PathBuf;
@@ -24,25 +23,25 @@ const ALIGN: u64 = 64 << 10;
 /// Weights below this many bytes are not aligned, and stay in the model.
 const SMALL: u64 = 1024;
 
-/// The files that weights are copied from, each opened once.
+/// The files that weights are copied from. Only the last one is open: a model can have more of them than a process may.
 pub(crate) struct Sources<'m> {
     file: &'m ModelFile,
-    open: HashMap<PathBuf, File>,
+    open: Option<(PathBuf, File)>,
     buffer: Vec<u8>,
 }
 
 impl<'m> Sources<'m> {
     pub(crate) fn new(file: &'m ModelFile) -> Self {
-        Self { file, open: HashMap::new(), buffer: vec![0; BUFFER] }
+        Self { file, open: None, buffer: vec![0; BUFFER] }
     }
 
     fn copy(&mut self, place: &Place, out: &mut Draft) -> Result<(), WriteError> {
         let failed = |source| WriteError::Weights { path: place.file.clone(), source };
-        if !self.open.contains_key(&place.file) {
-            let file = File::open(&place.file).map_err(failed)?;
-            self.open.insert(place.file.clone(), file);
-        }
-        let Some(file) = self.open.get_mut(&place.file) else { return Ok(()) };
+        let file = match self.open.take().filter(|(path, _)| *path == place.file) {
+            Some((_, file)) => file,
+            None => File::open(&place.file).map_err(failed)?,
+        };
+        let (_, file) = self.open.insert((place.file.clone(), file));
         file.seek(SeekFrom::Start(place.offset)).map_err(failed)?;
         let mut left = place.length;
         while left > 0 {
