@@ -7,12 +7,13 @@ use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::PathBuf;
 
-use onnx_graph::proto::{DataLocation, GraphProto, ModelProto, StringStringEntryProto, TensorProto};
+use onnx_graph::proto::{GraphProto, ModelProto, TensorProto};
 use prost::Message as _;
 
 use super::{Draft, WriteError};
 use crate::read::wire::{LENGTH, put_key, put_varint, varint_len};
-use crate::read::{ModelFile, Place};
+use crate::read::skim::located;
+use crate::read::{ModelFile, Place, bare};
 
 /// Bytes that are copied at a time.
 const BUFFER: usize = 1 << 20;
@@ -167,21 +168,8 @@ fn beside(
     data.put(&vec![0; (data.at().next_multiple_of(ALIGN) - data.at()) as usize])?;
     let offset = data.at();
     sources.copy(&place, data)?;
-    let entry =
-        |key: &str, value: String| StringStringEntryProto { key: Some(key.to_owned()), value: Some(value) };
-    let external_data = vec![
-        entry("location", name.to_owned()),
-        entry("offset", offset.to_string()),
-        entry("length", place.length.to_string()),
-    ];
-    let data_location = Some(DataLocation::External as i32);
-    let head = TensorProto { external_data, data_location, ..bare(weight) }.encode_to_vec();
+    let head = located(bare(weight), name, offset, place.length).encode_to_vec();
     Ok(Staged { head, payload: None })
-}
-
-/// A weight without its data and without where that was.
-fn bare(weight: &TensorProto) -> TensorProto {
-    TensorProto { external_data: Vec::new(), data_location: None, ..weight.clone() }
 }
 
 #[cfg(test)]
