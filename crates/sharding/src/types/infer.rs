@@ -1,5 +1,6 @@
 //! Hands types forward, node by node.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 
 use onnx_graph::proto::{AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto};
@@ -11,11 +12,16 @@ use super::{ValueType, elements, sequences, shapes};
 /// How deeply functions may call each other before nothing more is said about them.
 const MAX_CALLS: usize = 16;
 
+/// Nodes that are looked at before nothing more is said: functions that call others several times would otherwise take
+/// time without bound, because a call's types depend on what it takes.
+const MAX_VISITS: u32 = 1 << 20;
+
 /// The types of the values of the main graph, by name.
 pub(crate) fn types(model: &ModelProto) -> HashMap<String, ValueType> {
     let mut scope = Scope::default();
     if let Some(graph) = &model.graph {
-        let context = Context { model, calls: 0 };
+        let left = Cell::new(MAX_VISITS);
+        let context = Context { model, calls: 0, left: &left };
         scope.declare(graph);
         context.nodes(&graph.node, &mut scope);
     }
@@ -25,11 +31,15 @@ pub(crate) fn types(model: &ModelProto) -> HashMap<String, ValueType> {
 struct Context<'a> {
     model: &'a ModelProto,
     calls: usize,
+    /// Nodes that may still be looked at.
+    left: &'a Cell<u32>,
 }
 
 impl Context<'_> {
     fn nodes(&self, nodes: &[NodeProto], scope: &mut Scope<'_>) {
         for node in nodes {
+            let Some(left) = self.left.get().checked_sub(1) else { return };
+            self.left.set(left);
             if let Some(value) = attribute(node, "value").and_then(|found| found.t.as_deref())
                 && node.op_type() == "Constant"
                 && let Some(output) = node.output.first()
@@ -88,7 +98,7 @@ impl Context<'_> {
     }
 
     fn call(&self, function: &FunctionProto, node: &NodeProto, scope: &Scope<'_>) -> Vec<Option<ValueType>> {
-        if self.calls == MAX_CALLS {
+        if self.calls == MAX_CALLS || self.left.get() == 0 {
             return Vec::new();
         }
         let mut inner = Scope::default();
@@ -101,7 +111,7 @@ impl Context<'_> {
             }
         }
         let bound = function.node.iter().map(|inner| bind(inner, node, function)).collect::<Vec<_>>();
-        Context { model: self.model, calls: self.calls + 1 }.nodes(&bound, &mut inner);
+        Context { calls: self.calls + 1, ..*self }.nodes(&bound, &mut inner);
         function.output.iter().map(|output| inner.ty(output).cloned()).collect()
     }
 
