@@ -3,8 +3,10 @@
 mod common;
 
 use common::open;
-use onnx_graph::proto::{FunctionProto, ModelProto, NodeProto, OperatorSetIdProto};
-use sharding::{Request, Strategy, plan};
+use onnx_graph::proto::{
+    AttributeProto, AttributeType, FunctionProto, ModelProto, NodeProto, OperatorSetIdProto,
+};
+use sharding::{Request, Strategy, plan, svg};
 use sharding_testing::Builder;
 
 fn call(name: &str, input: &str, output: &str) -> NodeProto {
@@ -61,5 +63,83 @@ fn functions_that_call_others_many_times_do_not_hold_up_planning() {
         let file = open(folder.path(), &fan(levels));
         let cut = plan(&file, &Request::new(Strategy::Layer, 2)).expect("the products can be cut");
         assert_eq!(cut.plan().stages.len(), stages);
+    }
+}
+
+fn ints(name: &str, values: &[i64]) -> AttributeProto {
+    AttributeProto {
+        name: Some(name.to_owned()),
+        ints: values.to_vec(),
+        r#type: Some(AttributeType::Ints as i32),
+        ..AttributeProto::default()
+    }
+}
+
+fn int(name: &str, value: i64) -> AttributeProto {
+    AttributeProto {
+        name: Some(name.to_owned()),
+        i: Some(value),
+        r#type: Some(AttributeType::Int as i32),
+        ..AttributeProto::default()
+    }
+}
+
+/// Every operator whose sizes are computed from numbers that a file says, with the largest and smallest numbers.
+fn huge(size: i64) -> ModelProto {
+    let mut model = Builder::new()
+        .input("x", &[size, size, -1])
+        .input("i", &[4, 3])
+        .input("image", &[1, size, size, size])
+        .input("kernel", &[size, size, size, 3])
+        .weight("w", &[2, 2], &[1.0, 2.0, 3.0, 4.0])
+        .node("Concat", &["x", "x", "x"], &["c"])
+        .node("MatMul", &["c", "c"], &["m"])
+        .node("GatherND", &["m", "i"], &["g"])
+        .node("Conv", &["image", "kernel"], &["v"])
+        .node("MaxPool", &["v"], &["p"])
+        .node("MaxPool", &["p"], &["q"])
+        .node("Relu", &["q"], &["y"])
+        .node("Relu", &["g"], &["z"])
+        .node("MatMul", &["m", "w"], &["n"])
+        .node("MatMul", &["n", "w"], &["o"])
+        .output("y")
+        .output("z")
+        .output("o")
+        .build();
+    let nodes = &mut model.graph.as_mut().expect("it was built").node;
+    nodes[0].attribute = vec![int("axis", 0)];
+    nodes[2].attribute = vec![int("batch_dims", size)];
+    let window = |sign: i64| {
+        vec![
+            ints("kernel_shape", &[sign * size, size]),
+            ints("dilations", &[size, sign * size]),
+            ints("pads", &[size, size, size, sign * size]),
+            ints("strides", &[1, size]),
+        ]
+    };
+    nodes[3].attribute = window(1);
+    nodes[4].attribute = window(-1);
+    nodes[5].attribute = vec![ints("kernel_shape", &[size, i64::MIN]), ints("dilations", &[i64::MIN, size])];
+    model
+}
+
+#[test]
+fn sizes_beyond_all_numbers_are_counted_as_the_largest() {
+    let folder = tempfile::tempdir().expect("there is room");
+    for size in [i64::MAX, 1 << 40, 0] {
+        let file = open(folder.path(), &huge(size));
+        for assumed in [u64::MAX, 1 << 40, 1, 0] {
+            let mut fitting = 0;
+            for (strategy, shards) in Strategy::ALL.into_iter().flat_map(|s| [(s, 1), (s, 2), (s, 3)]) {
+                let mut request = Request::new(strategy, shards);
+                request.assumptions.otherwise = assumed;
+                request.memory_factor = u64::MAX;
+                if let Ok(cut) = plan(&file, &request) {
+                    assert!(!svg(cut.plan()).is_empty() && !cut.plan().to_string().is_empty());
+                    fitting += 1;
+                }
+            }
+            assert!(fitting >= 3, "{size} {assumed}: {fitting}");
+        }
     }
 }

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use vocab::{SessionId, WorkerId};
 
 use super::host::{Unload, WorkerHealth};
+use crate::cut::total;
 use crate::plan::Plan;
 
 /// How often a ban can double.
@@ -143,7 +144,7 @@ impl Placing {
             here.map(|&(other, _)| other)
         };
         let room = |worker: &&WorkerHealth| {
-            let taken: u64 = coming(worker.worker).map(|other| plan.stages[other].weight_bytes).sum();
+            let taken = total(coming(worker.worker).map(|other| plan.stages[other].weight_bytes));
             worker.alive && worker.free_bytes.is_none_or(|free| free >= of.weight_bytes.saturating_add(taken))
         };
         let shards = |worker: WorkerId| {

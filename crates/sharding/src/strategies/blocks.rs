@@ -33,7 +33,7 @@ pub(crate) fn places(study: &Study<'_>) -> Vec<Places> {
     let dear = between.iter().map(|&place| live.bytes[place]).max();
     add("blocks that repeat", between);
     if let Some(dear) = dear {
-        let cheap = allowed.iter().copied().filter(|&place| live.bytes[place] <= dear + dear / 4);
+        let cheap = allowed.iter().copied().filter(|&place| live.bytes[place] <= dear.saturating_add(dear / 4));
         add("halves of blocks that repeat", local(study, cheap));
     }
     let fewest = allowed.iter().map(|&place| live.count[place]).min().unwrap_or(0);
@@ -49,7 +49,9 @@ fn local(study: &Study<'_>, places: impl Iterator<Item = usize>) -> Vec<usize> {
     let mut kept: Vec<usize> = Vec::new();
     let total: u64 = study.costs.mass.iter().sum();
     // Scales and axes between two places do not make them two.
-    let weighs = |from: usize, to: usize| study.costs.mass[from..to].iter().sum::<u64>() * 1000 > total;
+    let weighs = |from: usize, to: usize| {
+        study.costs.mass[from..to].iter().sum::<u64>().saturating_mul(1000) > total
+    };
     for place in places {
         match kept.last_mut() {
             Some(last) if !weighs(*last, place) => {
@@ -81,7 +83,7 @@ fn boundaries(study: &Study<'_>, repeat: &Repeat) -> Vec<usize> {
             if study.live.forbidden[place] {
                 return None;
             }
-            bytes += study.live.bytes[place];
+            bytes = study.live.bytes[place].saturating_add(bytes);
             count += 1;
         }
         // Offsets near the front have one place more: what counts is the mean.

@@ -7,7 +7,7 @@ use super::minmax::divide;
 use super::names::named;
 use super::towers::towers;
 use super::{Misfit, Proposal};
-use crate::cut::{Draft, Study, quotient};
+use crate::cut::{Draft, Study, quotient, total};
 use crate::graph::NodeId;
 
 pub(super) fn propose(study: &Study<'_>, shards: usize) -> Result<Proposal, Misfit> {
@@ -103,9 +103,9 @@ fn narrow(study: &Study<'_>, mut components: Components) -> Components {
             study.graph.nodes[*node].outputs.iter().any(|&value| study.graph.values[value].is_output)
         };
         let work = |nodes: &[NodeId]| {
-            nodes.iter().map(|&node| study.costs.work[study.order.position[node]]).sum::<u64>()
+            total(nodes.iter().map(|&node| study.costs.work[study.order.position[node]]))
         };
-        if nodes[place..].iter().any(outputs) || work(&nodes[place..]) * 2 > work(&nodes) {
+        if nodes[place..].iter().any(outputs) || work(&nodes[place..]) > work(&nodes[..place]) {
             continue;
         }
         let moved = components[at].1.split_off(place);

@@ -8,7 +8,7 @@ use super::blocks::places;
 use super::held::Held;
 use super::layer::drafts;
 use super::{Misfit, Proposal};
-use crate::cut::Study;
+use crate::cut::{Study, total};
 use crate::plan::{Estimate, Request, WorkerSpec};
 
 /// Places that are considered at most; those at which least crosses.
@@ -120,7 +120,7 @@ impl Table {
         let mut begin = 0;
         let mut arrival = Vec::new();
         for &end in &ends {
-            sum += study.costs.work[begin..end].iter().sum::<u64>();
+            sum = total(study.costs.work[begin..end].iter().copied().chain([sum]));
             work.push(sum);
             let bytes = study.live.bytes[begin] as f64;
             arrival.push(if begin == 0 {
