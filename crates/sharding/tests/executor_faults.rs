@@ -7,8 +7,10 @@ use std::time::Duration;
 use common::models::{RUN, diamond};
 use common::square;
 use proptest::prelude::*;
-use sharding::{Answer, ExecutorConfig, HostError, Phase, RunError, StageError};
-use sharding_testing::{Fault, eval};
+use sharding::{
+    Answer, BrokenPlan, Executor, ExecutorConfig, ExecutorConfigError, HostError, Phase, RunError, StageError,
+};
+use sharding_testing::{Fault, ScriptedHost, eval};
 use tensor::NamedTensor;
 use tokio::time::timeout;
 use vocab::WorkerId;
@@ -281,6 +283,17 @@ async fn a_worker_that_drops_nothing_holds_nobody_up_for_long() {
     executor.host().hang_unloads(4);
     timeout(Duration::from_secs(6), executor.shutdown()).await.expect("it is not waited for a whole run");
     executor.run(inputs(1)).await.expect("the parts are loaded again");
+}
+
+#[test]
+fn a_plan_that_does_not_hold_together_is_not_run() {
+    let cut = diamond();
+    let mut plan = cut.plan.clone();
+    plan.stages[2].depends_on = vec![3];
+    let host = ScriptedHost::new(plan.clone(), 1, RUN);
+    let error = Executor::new(plan, cut.folder.path(), host, ExecutorConfig::default()).expect_err("it waits");
+    let expected = ExecutorConfigError::Plan(BrokenPlan::NotBefore { stage: 2, on: 3 });
+    assert_eq!(error, expected);
 }
 
 #[tokio::test(start_paused = true)]

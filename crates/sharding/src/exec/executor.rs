@@ -111,7 +111,7 @@ impl<H: StageHost> Executor<H> {
     /// An executor for the parts of a plan in a folder. Loads nothing yet.
     ///
     /// # Errors
-    /// A setting that makes no sense.
+    /// A setting that makes no sense, or a plan that [`Plan::check`] refuses.
     pub fn new(
         plan: Plan,
         folder: impl Into<PathBuf>,
@@ -119,6 +119,7 @@ impl<H: StageHost> Executor<H> {
         config: ExecutorConfig,
     ) -> Result<Self, ExecutorConfigError> {
         config.validate()?;
+        plan.check().map_err(ExecutorConfigError::Plan)?;
         let signature = Signature {
             inputs: plan.inputs.clone(),
             outputs: plan.outputs.iter().map(|output| output.spec.clone()).collect(),

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tensor::TensorSpec;
 
+use super::check::VERSION;
 use super::estimate::estimate;
 use super::{Flow, Output, Plan, PlanError, Request, Shared, Stage, State};
 use crate::cut::{Draft, Part, Quotient, Study, extract, quotient, total};
@@ -45,7 +46,8 @@ pub fn plan<'m>(file: &'m ModelFile, request: &Request) -> Result<Sharding<'m>, 
 }
 
 /// Plans a cut that the caller chose: the nodes of each stage, by their place in the file's graph. Nodes that no output
-/// depends on, or that depend on weights only, need not be named; the latter are copied to wherever they are used.
+/// depends on, or that depend on weights only, need not be named; the latter are copied to wherever they are used. Each
+/// stage is a shard of its own, whatever the request says.
 ///
 /// # Errors
 /// Stages that wait for each other, tear a cache apart, would send what cannot be sent, or leave a node out.
@@ -54,6 +56,7 @@ pub fn plan_given<'m>(
     request: &Request,
     stages: &[Vec<usize>],
 ) -> Result<Sharding<'m>, PlanError> {
+    let request = &Request { shards: stages.len().max(1), ..request.clone() };
     let study = Study::of(file, request.assumptions.clone());
     let given = || {
         let mut times = vec![0; study.graph.nodes.len()];
@@ -150,7 +153,7 @@ fn assemble<'m>(
     let (shared, weight_bytes) = shared(graph, &parts);
     let all = total(graph.values.iter().filter_map(|value| weight(value.origin)));
     let mut plan = Plan {
-        version: 1,
+        version: VERSION,
         model: study.file.path().file_name().unwrap_or_default().to_string_lossy().into_owned(),
         strategy,
         shards: request.shards,

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use tensor::TensorSpec;
 
 pub use build::{Sharding, plan, plan_given};
+pub use check::BrokenPlan;
 pub(crate) use check::is_plain;
 pub use error::PlanError;
 pub use estimate::{Estimate, Verdict};
