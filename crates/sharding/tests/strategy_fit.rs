@@ -198,6 +198,34 @@ fn memory_is_respected_and_what_fits_nowhere_is_said() {
 }
 
 #[test]
+fn workers_that_are_left_out_are_spoken_of() {
+    let (_folder, file) = opened(&chain(20));
+    // The fast ones have room for one weight each, so that they could take it only all together.
+    let workers = |count: usize, last: u64| {
+        let kind = |at: usize| worker(&format!("w{at}"), 1e6 - at as f64, if at + 1 == count { last } else { 64 });
+        (0..count).map(kind).collect::<Vec<_>>()
+    };
+    let whole = 20 * 64;
+    let cut = |workers, shards| plan(&file, &optimal(shards, workers, 1)).map(|cut| cut.plan().clone());
+    let why = |workers, shards| match cut(workers, shards) {
+        Err(PlanError::Misfit { why, .. }) => Some(why),
+        _ => None,
+    };
+    // Of twelve kinds all are considered, also the slowest.
+    let found = cut(workers(12, whole), 2).expect("the slowest has room");
+    assert!(found.stages.iter().any(|stage| stage.worker.as_deref() == Some("w11")), "{found}");
+    assert_eq!(why(workers(12, 64), 2), Some(Misfit::OutOfMemory { needed: 64 }));
+    assert_eq!(why(workers(30, whole), 2), Some(Misfit::TooManyKinds { kinds: 30, considered: 13 }));
+    assert_eq!(why(workers(2, whole), 3), Some(Misfit::TooFewWorkers { given: 2, wanted: 3 }));
+    let roomy = (0..30).map(|at| worker("roomy", 1e6 - f64::from(at), whole)).collect();
+    let noted = cut(roomy, 3).expect("there is room").notes;
+    assert_eq!(noted[0], "the 17 slowest of 30 kinds of workers were not considered");
+    // However many are alike, only as many as there are shards make a difference.
+    let alike = (0..400).map(|at| worker("alike", 1e6 - f64::from(at % 4), whole)).collect();
+    assert!(cut(alike, 5).expect("there is room").notes.iter().all(|note| !note.contains("considered")));
+}
+
+#[test]
 fn it_says_when_not_to_shard() {
     let (_folder, file) = opened(&chain(8));
     let alike = (0..2).map(|_| worker("same", 1e3, 1 << 30)).collect();

@@ -18,8 +18,7 @@ pub(crate) struct Places {
 ///    more crosses than between them. 3. Wherever as few values cross as anywhere in the model. 4. Wherever one may.
 pub(crate) fn places(study: &Study<'_>) -> Vec<Places> {
     let live = &study.live;
-    let length = study.order.nodes.len();
-    let allowed: Vec<usize> = (1..length).filter(|&place| !live.forbidden[place]).collect();
+    let allowed = allowed(study);
     let repeats = repeats(&signatures(&study.graph, study.proto(), &study.order));
     let mut all = Vec::new();
     let between: Vec<usize> = repeats.iter().flat_map(|repeat| boundaries(study, repeat)).collect();
@@ -41,6 +40,11 @@ pub(crate) fn places(study: &Study<'_>) -> Vec<Places> {
     add("narrow places", local(study, few));
     add("any nodes", allowed);
     all
+}
+
+/// Every place at which the model may be cut.
+pub(super) fn allowed(study: &Study<'_>) -> Vec<usize> {
+    (1..study.order.nodes.len()).filter(|&place| !study.live.forbidden[place]).collect()
 }
 
 /// Of neighbouring places, the one where least crosses: cutting between a layer's last node and its successor's first
