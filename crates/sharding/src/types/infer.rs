@@ -172,19 +172,10 @@ impl Context<'_> {
         let Some(body) = attribute(node, "body").and_then(|found| found.g.as_deref()) else {
             return Vec::new();
         };
-        let scans = attribute(node, "num_scan_inputs").and_then(|found| found.i).unwrap_or(0);
-        let states = node.input.len().saturating_sub(usize::try_from(scans).unwrap_or(0));
+        // Neither what is carried from turn to turn nor what is stacked has a shape that is told here.
         let inputs = node.input.iter().map(|name| scope.ty(name).map(|ty| ValueType::any(ty.dtype)));
-        let given = self.body(body, inputs.collect(), scope).into_iter().enumerate();
-        given
-            .map(|(at, ty)| {
-                if at < states {
-                    ty.map(|ty| ValueType::any(ty.dtype))
-                } else {
-                    ty.map(|ty| ValueType::any(ty.dtype))
-                }
-            })
-            .collect()
+        let given = self.body(body, inputs.collect(), scope).into_iter();
+        given.map(|ty| ty.map(|ty| ValueType::any(ty.dtype))).collect()
     }
 }
 
@@ -275,4 +266,60 @@ fn shape_ints(at: &At<'_>) -> Option<Vec<i64>> {
         _ => None,
     };
     sizes.iter().map(fixed).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use onnx_graph::proto::{Dimension, DimensionValue, TensorShapeProto, TensorType, TypeProto};
+    use onnx_graph::proto::{TypeValue, ValueInfoProto};
+
+    use super::*;
+
+    fn input(name: &str, dtype: DType, dims: &[i64]) -> ValueInfoProto {
+        let dim = |&size: &i64| Dimension { value: Some(DimensionValue::DimValue(size)), denotation: None };
+        let shape = Some(TensorShapeProto { dim: dims.iter().map(dim).collect() });
+        let tensor = TensorType { elem_type: Some(dtype.onnx_code()), shape };
+        let r#type = Some(TypeProto { value: Some(TypeValue::TensorType(tensor)), denotation: None });
+        ValueInfoProto { name: Some(name.to_owned()), r#type, ..ValueInfoProto::default() }
+    }
+
+    /// What one node gives, as element types and ranks, from inputs of these types.
+    #[track_caller]
+    fn check(op: &str, code: Option<(&str, DType)>, inputs: &[DType], expected: &[(DType, Option<usize>)]) {
+        let names: Vec<String> = (0..inputs.len()).map(|at| format!("i{at}")).collect();
+        let outputs: Vec<String> = (0..expected.len()).map(|at| format!("o{at}")).collect();
+        let attribute = code.map(|(name, dtype)| AttributeProto {
+            name: Some(name.to_owned()),
+            i: Some(dtype.onnx_code().into()),
+            ..AttributeProto::default()
+        });
+        let node = NodeProto {
+            op_type: Some(op.to_owned()),
+            input: names.clone(),
+            output: outputs.clone(),
+            attribute: attribute.into_iter().collect(),
+            ..NodeProto::default()
+        };
+        let input = names.iter().zip(inputs).map(|(name, &dtype)| input(name, dtype, &[2, 3])).collect();
+        let graph = GraphProto { node: vec![node], input, ..GraphProto::default() };
+        let found = types(&ModelProto { graph: Some(graph), ..ModelProto::default() });
+        let found: Vec<_> = outputs
+            .iter()
+            .map(|name| found.get(name).map(|ty| (ty.dtype, ty.dims.as_ref().map(Vec::len))))
+            .collect();
+        assert_eq!(found, expected.iter().copied().map(Some).collect::<Vec<_>>(), "{op}");
+    }
+
+    #[test]
+    fn element_types_that_are_easily_mistaken() {
+        check("StringNormalizer", None, &[DType::String], &[(DType::String, None)]);
+        let half = Some(("output_datatype", DType::F16));
+        for op in ["HannWindow", "HammingWindow", "BlackmanWindow", "MelWeightMatrix"] {
+            check(op, None, &[DType::I64], &[(DType::F32, None)]);
+            check(op, half, &[DType::I64], &[(DType::F16, None)]);
+        }
+        let embedded = [(DType::F16, Some(3)), (DType::I32, Some(1)), (DType::F16, Some(3))];
+        check("EmbedLayerNormalization", None, &[DType::I32, DType::I32, DType::F16], &embedded);
+        check("RandomNormalLike", Some(("dtype", DType::F16)), &[DType::F32], &[(DType::F16, Some(2))]);
+    }
 }

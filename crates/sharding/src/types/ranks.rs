@@ -35,7 +35,7 @@ pub(crate) fn ranks(at: &At<'_>) -> Vec<Dims> {
         "GroupQueryAttention" | "MultiHeadAttention" if at.has(1) => with(like(0), open(4)),
         "GroupQueryAttention" | "MultiHeadAttention" => with(open(3), open(4)),
         "Attention" => with(ranked(0), open(at.dims(4).map_or(4, <[Dim]>::len))),
-        "EmbedLayerNormalization" => with(open(3), open(1)),
+        "EmbedLayerNormalization" => vec![open(3), open(1), open(3)],
         _ => Vec::new(),
     }
 }
