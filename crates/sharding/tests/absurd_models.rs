@@ -2,11 +2,11 @@
 
 mod common;
 
-use common::open;
+use common::{open, part};
 use onnx_graph::proto::{
     AttributeProto, AttributeType, FunctionProto, ModelProto, NodeProto, OperatorSetIdProto,
 };
-use sharding::{Request, Strategy, plan, svg};
+use sharding::{Request, Strategy, WriteOptions, plan, svg, write};
 use sharding_testing::Builder;
 
 fn call(name: &str, input: &str, output: &str) -> NodeProto {
@@ -63,6 +63,22 @@ fn functions_that_call_others_many_times_do_not_hold_up_planning() {
         let file = open(folder.path(), &fan(levels));
         let cut = plan(&file, &Request::new(Strategy::Layer, 2)).expect("the products can be cut");
         assert_eq!(cut.plan().stages.len(), stages);
+    }
+}
+
+#[test]
+fn a_function_of_the_standard_domain_goes_with_its_calls_under_both_names() {
+    for (own, called) in [("ai.onnx", ""), ("", "ai.onnx")] {
+        let folder = tempfile::tempdir().expect("there is room");
+        let mut model = fan(1);
+        model.functions[0].domain = Some(own.to_owned());
+        model.graph.as_mut().expect("it was built").node[0].domain = Some(called.to_owned());
+        let file = open(folder.path(), &model);
+        let cut = plan(&file, &Request::new(Strategy::Layer, 2)).expect("the products can be cut");
+        let parts = folder.path().join("parts");
+        let written = write(&cut, &parts, &WriteOptions::default()).expect("there is room");
+        let held = (0..2).map(|stage| part(&parts, &written, stage).functions.len()).sum::<usize>();
+        assert_eq!(held, 1, "the part that calls it has it");
     }
 }
 

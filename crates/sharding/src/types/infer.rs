@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::collections::HashMap;
 
+use onnx_graph::calls;
 use onnx_graph::proto::{AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto};
 use tensor::{DType, Dim};
 
@@ -91,10 +92,7 @@ impl Context<'_> {
     }
 
     fn function(&self, node: &NodeProto) -> Option<&FunctionProto> {
-        let named = |function: &&FunctionProto| {
-            function.name() == node.op_type() && function.domain() == node.domain()
-        };
-        self.model.functions.iter().find(named)
+        self.model.functions.iter().find(|function| calls(node, function))
     }
 
     fn call(&self, function: &FunctionProto, node: &NodeProto, scope: &Scope<'_>) -> Vec<Option<ValueType>> {
