@@ -36,7 +36,48 @@ pub(crate) fn check(model: &ModelProto, graph: &GraphProto) -> Result<(), OnnxEr
         return Err(OnnxError::NoOpset);
     }
     check_graph(graph, None, &Context { opsets, functions: &functions }, 0)?;
-    model.functions.iter().try_for_each(|function| check_function(function, &functions))
+    model.functions.iter().try_for_each(|function| check_function(function, &functions))?;
+    check_calls(&model.functions)
+}
+
+/// Refuses functions that call themselves: takes away those that call none that is left, until nothing is or none can be.
+fn check_calls(functions: &[FunctionProto]) -> Result<(), OnnxError> {
+    let named: HashMap<_, usize> = functions
+        .iter()
+        .enumerate()
+        .map(|(at, function)| ((full_name(function.domain()), function.name(), function.overload()), at))
+        .collect();
+    let mut calls: Vec<HashSet<usize>> = vec![HashSet::new(); functions.len()];
+    let mut callers: Vec<Vec<usize>> = vec![Vec::new(); functions.len()];
+    for (at, function) in functions.iter().enumerate() {
+        let mut open: Vec<&NodeProto> = function.node.iter().collect();
+        while let Some(node) = open.pop() {
+            if let Some(&called) = named.get(&(full_name(node.domain()), node.op_type(), node.overload()))
+                && calls[at].insert(called)
+            {
+                callers[called].push(at);
+            }
+            let graphs = node.attribute.iter().flat_map(|own| own.g.as_deref().into_iter().chain(&own.graphs));
+            open.extend(graphs.flat_map(|graph| &graph.node));
+        }
+    }
+    let mut left: Vec<usize> = calls.iter().map(HashSet::len).collect();
+    let mut done: Vec<usize> = (0..functions.len()).filter(|&at| left[at] == 0).collect();
+    while let Some(at) = done.pop() {
+        for &caller in &callers[at] {
+            left[caller] -= 1;
+            if left[caller] == 0 {
+                done.push(caller);
+            }
+        }
+    }
+    match left.iter().position(|&left| left > 0) {
+        Some(at) => Err(OnnxError::RecursiveFunction {
+            domain: full_name(functions[at].domain()).to_owned(),
+            name: functions[at].name().to_owned(),
+        }),
+        None => Ok(()),
+    }
 }
 
 fn opsets(imports: &[OperatorSetIdProto]) -> Result<BTreeMap<&str, i64>, OnnxError> {

@@ -126,6 +126,14 @@ pub enum OnnxError {
         /// The name of the value.
         input: String,
     },
+    /// A function calls itself, directly or through others.
+    #[error("the function {domain}:{name} calls itself")]
+    RecursiveFunction {
+        /// The function's domain.
+        domain: String,
+        /// Its name.
+        name: String,
+    },
     /// Two nodes of one graph, or a node and an input, give a value of the same name.
     #[error("node {node} gives {output:?}, which is given already")]
     DefinedTwice {

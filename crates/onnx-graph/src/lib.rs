@@ -35,4 +35,5 @@ mod wire;
 
 pub use error::OnnxError;
 pub use model::{LOAD_FACTOR, Model};
+pub use operators::{calls, qualified};
 pub use weights::ExternalFile;

@@ -7,7 +7,7 @@ use prost::Message as _;
 use tensor::{DType, Signature};
 use vocab::ModelType;
 
-use crate::operators::{STANDARD, full_name};
+use crate::operators::{STANDARD, full_name, qualified};
 use crate::proto::{ModelProto, NodeProto};
 use crate::walk::{Visitor, walk};
 use crate::weights::{Weights, weigh};
@@ -112,11 +112,7 @@ impl Model {
         struct Count(BTreeMap<String, u64>);
         impl<'a> Visitor<'a> for Count {
             fn node(&mut self, node: &'a NodeProto) {
-                let name = match full_name(node.domain()) {
-                    STANDARD => node.op_type().to_owned(),
-                    domain => format!("{domain}:{}", node.op_type()),
-                };
-                *self.0.entry(name).or_default() += 1;
+                *self.0.entry(qualified(node)).or_default() += 1;
             }
         }
         let mut count = Count(BTreeMap::new());

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
+use crate::proto::{FunctionProto, NodeProto};
+
 /// The name of the standard domain, which files mostly leave empty.
 pub(crate) const STANDARD: &str = "ai.onnx";
 
@@ -35,6 +37,22 @@ pub(crate) fn since(domain: &str, name: &str) -> Option<i64> {
 /// The newest opset of a domain that the table covers.
 pub(crate) fn newest(domain: &str) -> Option<i64> {
     NEWEST.iter().find(|(name, _)| *name == domain).map(|&(_, newest)| newest)
+}
+
+/// Whether a node calls a function of its model. The standard domain is the same under its full name and under none.
+#[must_use]
+pub fn calls(node: &NodeProto, function: &FunctionProto) -> bool {
+    (node.op_type(), full_name(node.domain())) == (function.name(), full_name(function.domain()))
+        && node.overload() == function.overload()
+}
+
+/// The operator of a node: `Add`, or `com.microsoft:FusedMatMul` outside of the standard domain.
+#[must_use]
+pub fn qualified(node: &NodeProto) -> String {
+    match full_name(node.domain()) {
+        STANDARD => node.op_type().to_owned(),
+        domain => format!("{domain}:{}", node.op_type()),
+    }
 }
 
 /// The domain by its full name.

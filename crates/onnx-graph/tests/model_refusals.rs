@@ -3,7 +3,9 @@
 mod common;
 
 use common::{constant, external, graph, model, node, opset, text, value};
-use onnx_graph::proto::{AttributeProto, GraphProto, ModelProto, SequenceType, TypeProto, TypeValue};
+use onnx_graph::proto::{
+    AttributeProto, FunctionProto, GraphProto, ModelProto, SequenceType, TypeProto, TypeValue,
+};
 use onnx_graph::{Model, OnnxError};
 use prost::Message;
 
@@ -214,6 +216,59 @@ fn paths_out_of_the_folder() {
             |error| matches!(error, OnnxError::EscapingPath { .. }),
         );
     }
+}
+
+#[test]
+fn functions_that_call_themselves() {
+    let function = |name: &str, calls: &str| {
+        let mut call = node(calls, &["x"], &["y"]);
+        call.domain = text("local");
+        FunctionProto {
+            name: text(name),
+            domain: text("local"),
+            input: vec!["x".to_owned()],
+            output: vec!["y".to_owned()],
+            node: vec![call],
+            opset_import: vec![opset("local", 1)],
+            ..FunctionProto::default()
+        }
+    };
+    let functions = |calls: [&str; 3]| {
+        let names = ["a", "b", "c"];
+        names.iter().zip(calls).map(|(name, calls)| function(name, calls)).collect::<Vec<_>>()
+    };
+    let refused = |error: &OnnxError| matches!(error, OnnxError::RecursiveFunction { .. });
+    check(|model| model.functions = functions(["a", "c", "c"]), refused);
+    check(|model| model.functions = functions(["b", "c", "b"]), refused);
+    // Within a body of a node too.
+    check(
+        |model| {
+            model.functions = vec![function("a", "a")];
+            let call = model.functions[0].node.remove(0);
+            let mut holder = node("If", &["x"], &["y"]);
+            let body = GraphProto {
+                node: vec![call],
+                output: vec![value("y", 1, &[])],
+                ..GraphProto::default()
+            };
+            let g = Some(Box::new(body));
+            holder.attribute = vec![AttributeProto { g, ..AttributeProto::default() }];
+            model.functions[0].node = vec![holder];
+            model.functions[0].opset_import.push(opset("", 20));
+        },
+        refused,
+    );
+    // What is called twice, or has another overload of its own name within, does not call itself.
+    let mut sound = functions(["b", "c", "c"]);
+    sound[2].node[0] = node("Relu", &["x"], &["y"]);
+    sound[2].opset_import = vec![opset("", 20)];
+    let mut other = function("a", "c");
+    other.overload = text("other");
+    sound[0].node[0].overload = text("other");
+    sound[0].node[0].op_type = text("a");
+    sound.push(other);
+    let proto = ModelProto { functions: sound, ..model(graph()) };
+    assert_eq!(Model::from_proto(proto).err(), None);
 }
 
 #[test]

@@ -47,7 +47,7 @@ impl Builder {
         self
     }
 
-    /// A node, with `axis` for those that have one.
+    /// A node without attributes.
     #[must_use]
     pub fn node(self, op: &str, inputs: &[&str], outputs: &[&str]) -> Self {
         self.node_with(op, inputs, outputs, Vec::new())

@@ -64,6 +64,7 @@ struct Inner {
     sessions: HashMap<SessionId, Session>,
     script: BTreeMap<usize, VecDeque<Fault>>,
     load_faults: u32,
+    unload_hangs: u32,
     ran: Vec<Ran>,
     running: usize,
     most_running: usize,
@@ -93,6 +94,11 @@ impl ScriptedHost {
     /// Has the next loads fail.
     pub fn fail_loads(&self, count: u32) {
         self.inner.lock().load_faults = count;
+    }
+
+    /// Has the next unloads never end.
+    pub fn hang_unloads(&self, count: u32) {
+        self.inner.lock().unload_hangs = count;
     }
 
     /// Kills a worker, with all its sessions.
@@ -127,6 +133,12 @@ impl ScriptedHost {
 }
 
 impl Inner {
+    const fn hangs_now(&mut self) -> bool {
+        let hangs = self.unload_hangs > 0;
+        self.unload_hangs = self.unload_hangs.saturating_sub(1);
+        hangs
+    }
+
     fn kill(&mut self, worker: WorkerId) {
         self.alive.insert(worker, false);
         self.sessions.retain(|_, session| session.worker != worker);
@@ -241,6 +253,9 @@ impl StageHost for ScriptedHost {
     }
 
     async fn unload(&self, what: Unload) -> Result<(), HostError<HostFailure>> {
+        if self.inner.lock().hangs_now() {
+            std::future::pending::<()>().await;
+        }
         let mut inner = self.inner.lock();
         match what.sequence {
             None => _ = inner.sessions.remove(&what.session),

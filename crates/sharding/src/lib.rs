@@ -52,7 +52,7 @@ pub use exec::{
     Sequence, SequenceId, StageError, StageHost, Step, Unload, WorkerHealth,
 };
 pub use plan::{
-    DataFile, Estimate, Flow, Link, Output, Plan, PlanError, Request, Sharding, Shared, Stage, State,
+    BrokenPlan, DataFile, Estimate, Flow, Link, Output, Plan, PlanError, Request, Sharding, Shared, Stage, State,
     Verdict, WorkerSpec, plan, plan_given, svg,
 };
 pub use read::{ModelFile, ReadError};

@@ -7,8 +7,10 @@ use std::time::Duration;
 use common::models::{RUN, diamond};
 use common::square;
 use proptest::prelude::*;
-use sharding::{Answer, ExecutorConfig, HostError, Phase, RunError, StageError};
-use sharding_testing::{Fault, eval};
+use sharding::{
+    Answer, BrokenPlan, Executor, ExecutorConfig, ExecutorConfigError, HostError, Phase, RunError, StageError,
+};
+use sharding_testing::{Fault, ScriptedHost, eval};
 use tensor::NamedTensor;
 use tokio::time::timeout;
 use vocab::WorkerId;
@@ -163,6 +165,52 @@ async fn a_worker_that_keeps_failing_is_left_for_another() {
     assert_eq!(answer.metrics.components[0].loads, 2);
 }
 
+/// Runs that begin so many milliseconds after each other while a stage fails like that: the stage moves once.
+#[track_caller]
+fn check_one_move(apart: u64, faults: &[Fault]) {
+    paused().block_on(async {
+        let cut = diamond();
+        let config = {
+            let mut config = ExecutorConfig::default();
+            config.tries_per_worker = 1;
+            config.run_timeout = 5 * RUN;
+            config
+        };
+        let executor = cut.executor(5, config);
+        executor.deploy().await.expect("all parts load");
+        executor.host().fail(0, faults);
+        let run = |seed: usize| {
+            let executor = &executor;
+            async move {
+                tokio::time::sleep(Duration::from_millis(apart * seed as u64)).await;
+                executor.run(inputs(seed as u64)).await
+            }
+        };
+        for (seed, answer) in (0..).zip(futures_util::future::join_all((0..faults.len()).map(run)).await) {
+            let expected = eval(&cut.model, &inputs(seed)).expect("it computes");
+            assert_eq!(answer.expect("the other worker is healthy").outputs, expected);
+        }
+        let ran = executor.host().ran();
+        let workers: Vec<u64> =
+            ran.iter().filter(|run| run.stage == 0).map(|run| run.worker.0).collect();
+        let (failed, worked) = workers.split_at(faults.len());
+        assert!(failed.iter().all(|worker| *worker == failed[0]), "{workers:?}");
+        assert!(worked.iter().all(|worker| *worker == worked[0] && *worker != failed[0]), "{workers:?}");
+        assert_eq!((executor.stats().moves, executor.stats().loads), (1, 5));
+    });
+}
+
+#[test]
+fn a_late_failure_does_not_throw_out_the_replacement() {
+    check_one_move(5, &[Fault::Fails, Fault::Hangs]);
+    check_one_move(2, &[Fault::FailsLate, Fault::Hangs, Fault::Hangs]);
+}
+
+#[test]
+fn runs_that_fail_together_move_a_stage_once() {
+    check_one_move(0, &[Fault::Fails; 4]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_last_worker_is_never_given_up() {
     let cut = diamond();
@@ -213,4 +261,50 @@ async fn a_load_that_fails_is_repeated() {
     let executor = cut.executor(2, ExecutorConfig::default());
     executor.host().fail_loads(3);
     executor.run(inputs(1)).await.expect("the later loads work");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_could_not_be_dropped_when_the_caller_left_is_dropped_later() {
+    let cut = diamond();
+    let executor = cut.executor(2, ExecutorConfig::default());
+    executor.deploy().await.expect("all parts load");
+    executor.host().hang_unloads(2);
+    assert!(timeout(RUN, executor.shutdown()).await.is_err(), "two unloads hang");
+    assert_eq!(executor.host().held(), (2, 0));
+    executor.shutdown().await;
+    assert_eq!(executor.host().held(), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_drops_nothing_holds_nobody_up_for_long() {
+    let cut = diamond();
+    let executor = cut.executor(2, ExecutorConfig::default());
+    executor.deploy().await.expect("all parts load");
+    executor.host().hang_unloads(4);
+    timeout(Duration::from_secs(6), executor.shutdown()).await.expect("it is not waited for a whole run");
+    executor.run(inputs(1)).await.expect("the parts are loaded again");
+}
+
+#[test]
+fn a_plan_that_does_not_hold_together_is_not_run() {
+    let cut = diamond();
+    let mut plan = cut.plan.clone();
+    plan.stages[2].depends_on = vec![3];
+    let host = ScriptedHost::new(plan.clone(), 1, RUN);
+    let error = Executor::new(plan, cut.folder.path(), host, ExecutorConfig::default()).expect_err("it waits");
+    let expected = ExecutorConfigError::Plan(BrokenPlan::NotBefore { stage: 2, on: 3 });
+    assert_eq!(error, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_worker_has_no_standby() {
+    let cut = diamond();
+    let config = {
+        let mut config = ExecutorConfig::default();
+        config.standby = true;
+        config
+    };
+    let executor = cut.executor(1, config);
+    executor.deploy().await.expect("all parts load");
+    assert_eq!(executor.stats().loads, 4, "nothing is loaded twice on one worker");
 }

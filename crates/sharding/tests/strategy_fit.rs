@@ -7,7 +7,8 @@ use std::path::Path;
 use common::open;
 use onnx_graph::proto::ModelProto;
 use sharding::{
-    Link, Misfit, ModelFile, Plan, PlanError, Request, Strategy, Verdict, WorkerSpec, plan, plan_given,
+    BrokenPlan, DataFile, Link, Misfit, ModelFile, Plan, PlanError, Request, Shared, State, Strategy, Verdict,
+    WorkerSpec, plan, plan_given,
 };
 use sharding_testing::Builder;
 
@@ -197,6 +198,34 @@ fn memory_is_respected_and_what_fits_nowhere_is_said() {
 }
 
 #[test]
+fn workers_that_are_left_out_are_spoken_of() {
+    let (_folder, file) = opened(&chain(20));
+    // The fast ones have room for one weight each, so that they could take it only all together.
+    let workers = |count: usize, last: u64| {
+        let kind = |at: usize| worker(&format!("w{at}"), 1e6 - at as f64, if at + 1 == count { last } else { 64 });
+        (0..count).map(kind).collect::<Vec<_>>()
+    };
+    let whole = 20 * 64;
+    let cut = |workers, shards| plan(&file, &optimal(shards, workers, 1)).map(|cut| cut.plan().clone());
+    let why = |workers, shards| match cut(workers, shards) {
+        Err(PlanError::Misfit { why, .. }) => Some(why),
+        _ => None,
+    };
+    // Of twelve kinds all are considered, also the slowest.
+    let found = cut(workers(12, whole), 2).expect("the slowest has room");
+    assert!(found.stages.iter().any(|stage| stage.worker.as_deref() == Some("w11")), "{found}");
+    assert_eq!(why(workers(12, 64), 2), Some(Misfit::OutOfMemory { needed: 64 }));
+    assert_eq!(why(workers(30, whole), 2), Some(Misfit::TooManyKinds { kinds: 30, considered: 13 }));
+    assert_eq!(why(workers(2, whole), 3), Some(Misfit::TooFewWorkers { given: 2, wanted: 3 }));
+    let roomy = (0..30).map(|at| worker("roomy", 1e6 - f64::from(at), whole)).collect();
+    let noted = cut(roomy, 3).expect("there is room").notes;
+    assert_eq!(noted[0], "the 17 slowest of 30 kinds of workers were not considered");
+    // However many are alike, only as many as there are shards make a difference.
+    let alike = (0..400).map(|at| worker("alike", 1e6 - f64::from(at % 4), whole)).collect();
+    assert!(cut(alike, 5).expect("there is room").notes.iter().all(|note| !note.contains("considered")));
+}
+
+#[test]
 fn it_says_when_not_to_shard() {
     let (_folder, file) = opened(&chain(8));
     let alike = (0..2).map(|_| worker("same", 1e3, 1 << 30)).collect();
@@ -207,6 +236,53 @@ fn it_says_when_not_to_shard() {
     let Verdict::DoNotShard { times_slower } = estimate.verdict else { panic!("{estimate:?}") };
     let whole = estimate.unsharded_latency_s.expect("it fits whole");
     assert!((times_slower - (whole + 1.0) / whole).abs() < 1e-6, "it loses one hop of a second");
+}
+
+#[test]
+fn given_stages_are_estimated_on_a_worker_each() {
+    let (_folder, file) = opened(&chain(3));
+    let mut request = optimal(1, vec![worker("a", 1e3, 1 << 30), worker("b", 2e3, 1 << 30)], 1);
+    let cut = |request: &Request, stages: &[Vec<usize>]| {
+        plan_given(&file, request, stages).expect("they are sorted").plan().clone()
+    };
+    let three = cut(&request, &[vec![0], vec![1], vec![2]]);
+    assert_eq!((three.shards, three.estimate), (3, None), "there are two workers for three stages");
+    request.workers.push(worker("c", 4e3, 1 << 30));
+    let estimate = cut(&request, &[vec![0], vec![1], vec![2]]).estimate.expect("there are enough");
+    // A product of 4 × 4 takes 128 operations; the largest of three takes longest.
+    assert!((estimate.bottleneck_s - 0.128).abs() < 1e-9, "{estimate:?}");
+}
+
+/// The plan of three stages, changed like that, is refused like that, and drawing and printing it does no harm.
+#[track_caller]
+fn check_broken(change: impl FnOnce(&mut Plan), expected: BrokenPlan) {
+    let mut plan = planned(&chain(6), Strategy::Layer, 3);
+    assert_eq!(plan.check(), Ok(()));
+    change(&mut plan);
+    assert_eq!(plan.check(), Err(expected));
+    assert!(sharding::svg(&plan).ends_with("</svg>\n") && !plan.to_string().is_empty());
+}
+
+#[test]
+fn plans_that_do_not_hold_together_are_refused() {
+    check_broken(|plan| plan.version = 2, BrokenPlan::Version { version: 2 });
+    check_broken(|plan| plan.stages[1].index = 9, BrokenPlan::Misplaced { place: 1, index: 9 });
+    check_broken(|plan| plan.stages[1].depends_on = vec![2], BrokenPlan::NotBefore { stage: 1, on: 2 });
+    check_broken(|plan| plan.stages[1].depends_on = vec![1], BrokenPlan::NotBefore { stage: 1, on: 1 });
+    let none = |what| BrokenPlan::NoSuchStage { what, stage: 7, stages: 3 };
+    check_broken(|plan| plan.outputs[0].stage = Some(7), none("an output"));
+    check_broken(|plan| plan.flows[0].from = 7, none("a flow"));
+    check_broken(|plan| plan.flows[0].to = vec![1, 7], none("a flow"));
+    let state = || State { past: "x".into(), present: "y".into(), axis: None, stage: 7 };
+    check_broken(|plan| plan.states.push(state()), none("a cache"));
+    let shared = || Shared { name: "w".into(), bytes: u64::MAX, stages: vec![7, 0, 0] };
+    check_broken(|plan| plan.shared.push(shared()), none("a shared weight"));
+    for file in ["", ".", "..", "../stage-00.onnx", "/etc/passwd", "a\\b", "c:stage", "folder/"] {
+        let refused = || BrokenPlan::NotPlain { stage: 2, file: file.to_owned() };
+        check_broken(|plan| plan.stages[2].file = file.to_owned(), refused());
+        let data = DataFile { file: file.to_owned(), bytes: 1, sha256: String::new() };
+        check_broken(|plan| plan.stages[2].data.push(data), refused());
+    }
 }
 
 #[test]

@@ -191,8 +191,94 @@ fn a_model_is_not_written_over() {
     let folder = tempfile::tempdir().expect("there is room");
     let path = folder.path().join("stage-00.onnx");
     std::fs::write(&path, model(4).encode_to_vec()).expect("there is room");
-    let file = ModelFile::open(&path).expect("it is sound");
+    check_spared(&path, folder.path());
+    let other = tempfile::tempdir().expect("there is room");
+    let draft = other.path().join("stage-01.onnx.draft");
+    std::fs::write(&draft, model(4).encode_to_vec()).expect("there is room");
+    check_spared(&draft, other.path());
+}
+
+/// Files of weights that this process has open, as Linux tells.
+#[cfg(target_os = "linux")]
+fn open_weights(folder: &Path) -> usize {
+    let links = std::fs::read_dir("/proc/self/fd").expect("Linux has it");
+    let targets = links.filter_map(|link| std::fs::read_link(link.ok()?.path()).ok());
+    targets.filter(|target| target.starts_with(folder) && target.extension() == Some("w".as_ref())).count()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn as_many_files_of_weights_as_there_are_weights_are_not_all_open() {
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+    let folder = tempfile::tempdir().expect("there is room");
+    let mut many = model(300);
+    for (at, weight) in many.graph.as_mut().expect("it was built").initializer.iter_mut().enumerate() {
+        let raw = weight.raw_data.take().expect("it has raw data");
+        let name = format!("{at}.w");
+        std::fs::write(folder.path().join(&name), &raw).expect("there is room");
+        let (key, value) = (Some("location".to_owned()), Some(name));
+        weight.external_data = vec![StringStringEntryProto { key, value }];
+        weight.data_location = Some(DataLocation::External as i32);
+    }
+    let file = ModelFile::open(save(folder.path(), &many)).expect("it is sound");
     let cut = plan(&file, &Request::new(Strategy::Layer, 2)).expect("it fits");
-    let error = write(&cut, folder.path(), &WriteOptions::default()).expect_err("it would be lost");
+    let (done, most) = (AtomicBool::new(false), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                most.fetch_max(open_weights(folder.path()), Ordering::Relaxed);
+            }
+        });
+        write(&cut, &folder.path().join("parts"), &WriteOptions::default()).expect("there is room");
+        done.store(true, Ordering::Relaxed);
+    });
+    assert!(most.load(Ordering::Relaxed) <= 1, "{most:?}");
+}
+
+#[test]
+fn a_part_that_is_cut_again_is_not_removed_with_its_plan() {
+    let folder = tempfile::tempdir().expect("there is room");
+    let path = save(folder.path(), &model(8));
+    let file = ModelFile::open(&path).expect("it is sound");
+    let parts = folder.path().join("parts");
+    let cut = plan(&file, &Request::new(Strategy::Layer, 4)).expect("it fits");
+    let options = {
+        let mut options = WriteOptions::default();
+        options.inline_limit = 0;
+        options
+    };
+    write(&cut, &parts, &options).expect("there is room");
+    // None of the two new parts has the name of this one, but the older plan names it and its weights.
+    check_spared(&parts.join("stage-03.onnx"), &parts);
+    let weights = ["stage-03.onnx.data", "plan.json", "stage-00.onnx"];
+    assert!(weights.iter().all(|name| parts.join(name).exists()), "nothing was removed");
+}
+
+#[test]
+fn an_older_plan_reaches_no_file_outside_of_its_folder() {
+    let folder = tempfile::tempdir().expect("there is room");
+    let path = save(folder.path(), &model(4));
+    let file = ModelFile::open(&path).expect("it is sound");
+    let parts = folder.path().join("parts");
+    let cut = plan(&file, &Request::new(Strategy::Layer, 2)).expect("it fits");
+    let mut old = write(&cut, &parts, &WriteOptions::default()).expect("there is room");
+    for name in ["..", ".", "../model.onnx", "", "/"] {
+        old.stages[1].file = name.to_owned();
+        std::fs::write(parts.join("plan.json"), serde_json::to_vec(&old).expect("it is one"))
+            .expect("there is room");
+        write(&cut, &parts, &WriteOptions::default()).expect("such names are passed over");
+        assert!(path.exists(), "{name:?}");
+    }
+}
+
+/// Cutting the model into that folder is refused, and leaves it as it was.
+#[track_caller]
+fn check_spared(path: &Path, folder: &Path) {
+    let before = std::fs::read(path).expect("it is there");
+    let file = ModelFile::open(path).expect("it is sound");
+    let cut = plan(&file, &Request::new(Strategy::Layer, 2)).expect("it fits");
+    let error = write(&cut, folder, &WriteOptions::default()).expect_err("it would be lost");
     assert!(matches!(error, WriteError::WouldOverwrite { path: refused } if refused == path));
+    assert_eq!(std::fs::read(path).expect("it is still there"), before);
 }

@@ -56,5 +56,6 @@ fn a_wrong_command_line_and_a_missing_model_differ() {
     assert_eq!(fails(&model(), &["--shards", "2", "--strategy", "magic"]), Some(2));
     assert_eq!(fails(&model(), &["--shards", "0", "--strategy", "layer"]), Some(2));
     assert_eq!(fails(&model(), &["--shards", "2", "--strategy", "layer", "--dim", "batch"]), Some(2));
+    assert_eq!(fails(&model(), &["--shards", "2", "--strategy", "layer", "--dim", "batch=0"]), Some(2));
     assert_eq!(fails(Path::new("no such model.onnx"), &["--shards", "2", "--strategy", "layer"]), Some(1));
 }

@@ -7,6 +7,16 @@ use tensor::Dim;
 use crate::graph::{Graph, NodeId, Order, Origin, ValueId};
 use crate::types::Assumptions;
 
+/// What one node is taken to weigh at most, in bytes, and to compute, in operations. A file has no more than 2²² nodes, so
+/// that all masses can be added up; works are added with [`total`].
+const MOST_MASS: u64 = 1 << 40;
+const MOST_WORK: u64 = 1 << 50;
+
+/// A sum that ends at the largest number.
+pub(crate) fn total(parts: impl IntoIterator<Item = u64>) -> u64 {
+    parts.into_iter().fold(0, u64::saturating_add)
+}
+
 /// Costs by place in the order.
 #[derive(Debug, Clone)]
 pub(crate) struct Costs {
@@ -33,15 +43,15 @@ fn mass(graph: &Graph, node: NodeId, assumed: &Assumptions, counted: &mut HashSe
         }
         let (mut nodes, mut weights) = (BTreeSet::new(), BTreeSet::new());
         graph.cone(value, &mut nodes, &mut weights);
-        let held: u64 = weights.iter().map(|&weight| bytes(graph, weight)).sum();
+        let held = total(weights.iter().map(|&weight| bytes(graph, weight)));
         let computed = match graph.values[value].origin {
             Origin::Node(_) => graph.values[value].ty.as_ref().and_then(|ty| assumed.bytes(ty)).unwrap_or(0),
             _ => 0,
         };
         counted.extend(weights);
-        sum += held.max(computed);
+        sum = total([sum, held.max(computed)]);
     }
-    sum
+    sum.min(MOST_MASS)
 }
 
 fn bytes(graph: &Graph, weight: ValueId) -> u64 {
@@ -56,20 +66,21 @@ fn work(graph: &Graph, node: NodeId, assumed: &Assumptions) -> u64 {
     let elements = |value: ValueId| graph.values[value].ty.as_ref().and_then(|ty| assumed.elements(ty));
     let dims =
         |at: usize| of.inputs.get(at).and_then(|&value| graph.values[value].ty.as_ref()?.dims.as_deref());
-    let given: u64 = of.outputs.iter().filter_map(|&value| elements(value)).sum();
+    let given = total(of.outputs.iter().filter_map(|&value| elements(value)));
     let size = |dim: &Dim| assumed.size(dim);
     let name = of.op.rsplit(':').next().unwrap_or_default();
     let sums = match name {
         "MatMul" | "MatMulInteger" | "FusedMatMul" | "Gemm" | "MatMulNBits" | "QLinearMatMul"
         | "FusedGemm" => dims(0).and_then(<[Dim]>::last).map(size),
         "Conv" | "ConvInteger" | "FusedConv" | "ConvTranspose" => {
-            dims(1).map(|kernel| kernel.iter().skip(1).map(size).product())
+            dims(1).map(|kernel| assumed.product(kernel.get(1..).unwrap_or_default()))
         }
-        "GroupQueryAttention" | "MultiHeadAttention" | "Attention" => Some(2 * assumed.otherwise),
+        "GroupQueryAttention" | "MultiHeadAttention" | "Attention" => Some(assumed.otherwise.saturating_mul(2)),
         _ => None,
     };
-    match sums {
+    let work = match sums {
         Some(sums) => given.saturating_mul(sums).saturating_mul(2),
         None => given,
-    }
+    };
+    work.min(MOST_WORK)
 }

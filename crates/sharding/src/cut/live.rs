@@ -24,7 +24,7 @@ impl Live {
             let ty = graph.values[value].ty.as_ref();
             let bytes = ty.and_then(|ty| assumed.bytes(ty)).unwrap_or(0);
             for place in first + 1..=last {
-                live.bytes[place] += bytes;
+                live.bytes[place] = live.bytes[place].saturating_add(bytes);
                 live.count[place] += 1;
                 live.forbidden[place] |= !graph.is_sendable(value);
             }

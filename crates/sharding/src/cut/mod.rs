@@ -6,6 +6,7 @@ mod part;
 mod quotient;
 mod study;
 
+pub(crate) use cost::total;
 pub(crate) use part::{Part, extract};
 pub(crate) use quotient::{Quotient, quotient};
 pub(crate) use study::Study;

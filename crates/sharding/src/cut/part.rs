@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 
+use onnx_graph::calls;
 use onnx_graph::proto::{
     Dimension, DimensionValue, FunctionProto, GraphProto, ModelProto, NodeProto, TensorShapeProto,
     TensorType, TypeProto, TypeValue, ValueInfoProto,
@@ -9,7 +10,7 @@ use onnx_graph::proto::{
 use tensor::Dim;
 
 use super::Study;
-use crate::graph::{NodeId, ValueId};
+use crate::graph::{NodeId, ValueId, subgraphs};
 use crate::types::ValueType;
 
 /// A stage's model without its weights' data, and what it takes, gives and holds.
@@ -140,21 +141,13 @@ fn used_functions(model: &ModelProto, nodes: &[NodeProto]) -> Vec<FunctionProto>
     let mut used: BTreeSet<usize> = BTreeSet::new();
     let mut open: Vec<&NodeProto> = nodes.iter().collect();
     while let Some(node) = open.pop() {
-        let called =
-            model.functions.iter().enumerate().filter(|(_, function)| {
-                function.name() == node.op_type() && function.domain() == node.domain()
-            });
+        let called = model.functions.iter().enumerate().filter(|(_, function)| calls(node, function));
         for (at, function) in called {
             if used.insert(at) {
                 open.extend(&function.node);
             }
         }
-        let bodies = node.attribute.iter();
-        open.extend(
-            bodies
-                .flat_map(|attribute| attribute.g.as_deref().into_iter().chain(&attribute.graphs))
-                .flat_map(|graph| &graph.node),
-        );
+        open.extend(subgraphs(node).flat_map(|graph| &graph.node));
     }
     used.into_iter().map(|at| model.functions[at].clone()).collect()
 }

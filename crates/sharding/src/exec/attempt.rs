@@ -20,6 +20,8 @@ pub(crate) struct Task<'t> {
     pub(crate) outputs: Arc<[Arc<str>]>,
     /// Where the stage's caches are in the sequence, if this is a step.
     pub(crate) track: Option<&'t mut Track>,
+    /// Where the last attempt ran; `None` where it found no place to run.
+    pub(crate) seat: Option<Seat>,
 }
 
 /// A seat that is being filled: given up unless it was.
@@ -56,7 +58,7 @@ impl<H: StageHost> Executor<H> {
         let mut here = 0;
         loop {
             metrics.attempts += 1;
-            let had = self.placing.lock().seat(stage);
+            let before = task.seat.take();
             let (phase, source) = match self.try_once(&mut task, &failed_on, &mut metrics).await {
                 Ok(reply) => {
                     metrics.took_ms = began.elapsed().as_secs_f64() * 1e3;
@@ -73,18 +75,19 @@ impl<H: StageHost> Executor<H> {
             }
             tracing::debug!(stage, attempts, %phase, error = %source, "a stage is tried again");
             count(&self.counters.repeats);
-            here += 1;
+            // Another run may have moved the stage since: what failed elsewhere is not held against this worker.
+            here = if task.seat == before { here + 1 } else { 1 };
             match source {
                 // The caches are rebuilt by the next attempt, on the same worker.
                 StageError::Host(HostError::CachesLost) => task.lose_caches(),
                 StageError::NoWorker { .. } => {}
                 StageError::Host(HostError::Gone(_)) => {
-                    self.give_up(had, &mut task, &mut failed_on);
+                    self.give_up(&mut task, &mut failed_on);
                     here = 0;
                     continue;
                 }
                 _ if here >= self.config.tries_per_worker => {
-                    self.give_up(had, &mut task, &mut failed_on);
+                    self.give_up(&mut task, &mut failed_on);
                     here = 0;
                     continue;
                 }
@@ -96,16 +99,17 @@ impl<H: StageHost> Executor<H> {
         }
     }
 
-    /// Has the stage leave its worker, which is passed over for a while.
-    fn give_up(&self, had: Option<Seat>, task: &mut Task<'_>, failed_on: &mut BTreeSet<vocab::WorkerId>) {
-        let mut placing = self.placing.lock();
-        if let Some(seat) = placing.seat(task.stage).or(had) {
+    /// Has the stage leave the worker that the attempt ran on, which is passed over for a while. Where another run did
+    /// that already, the stage's new seat is none of this failure's business, and the worker is not banned again.
+    fn give_up(&self, task: &mut Task<'_>, failed_on: &mut BTreeSet<vocab::WorkerId>) {
+        if let Some(seat) = task.seat {
             failed_on.insert(seat.worker);
-            placing.ban(seat.worker, Self::now(), self.config.ban);
-            placing.leave(task.stage, seat);
-            count(&self.counters.moves);
+            let mut placing = self.placing.lock();
+            if placing.leave(task.stage, seat) {
+                placing.ban(seat.worker, Self::now(), self.config.ban);
+                count(&self.counters.moves);
+            }
         }
-        drop(placing);
         task.lose_caches();
     }
 
@@ -116,6 +120,7 @@ impl<H: StageHost> Executor<H> {
         metrics: &mut ComponentMetrics,
     ) -> Result<RunReply, Failure<H::Error>> {
         let seat = self.seat(task.stage, failed_on, metrics).await?;
+        task.seat = Some(seat);
         metrics.worker = seat.worker.0;
         let step = match task.track.as_deref_mut() {
             None => None,
@@ -207,19 +212,22 @@ impl<H: StageHost> Executor<H> {
         if let Some(seat) = self.placing.lock().seat(stage) {
             return Ok(seat);
         }
-        let seat = self.load(stage, failed_on).await?;
+        let seat = self.load(stage, failed_on, None).await?;
         metrics.loads += 1;
         self.placing.lock().sit(stage, seat);
         Ok(seat)
     }
 
-    /// Loads a stage on the worker that suits it best.
+    /// Loads a stage on the worker that suits it best, on one of `without` only if there is no other, and never on
+    /// `taken`.
     async fn load(
         &self,
         stage: usize,
         without: &BTreeSet<vocab::WorkerId>,
+        taken: Option<vocab::WorkerId>,
     ) -> Result<Seat, Failure<H::Error>> {
-        let health = self.health().await;
+        let mut health = self.health().await;
+        health.retain(|worker| Some(worker.worker) != taken);
         let of = &self.stages[stage];
         let seat = {
             let mut placing = self.placing.lock();
@@ -264,11 +272,11 @@ impl<H: StageHost> Executor<H> {
         };
         if self.config.standby && self.placing.lock().standby(stage).is_none() {
             // A standby on the same worker would die with it. None is better than one of that kind.
-            let without = BTreeSet::from([seat.worker]);
-            let second = self.load(stage, &without).await;
+            let second = self.load(stage, &BTreeSet::new(), Some(seat.worker)).await;
             let mut placing = self.placing.lock();
+            let moved = placing.seat(stage).map(|seat| seat.worker);
             match second {
-                Ok(second) if second.worker != seat.worker => placing.stand_by(stage, second),
+                Ok(second) if moved != Some(second.worker) => placing.stand_by(stage, second),
                 Ok(second) => placing.orphan(second),
                 Err((phase, error)) => tracing::debug!(stage, %phase, %error, "there is no standby"),
             }

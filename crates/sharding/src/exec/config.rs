@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use recovery::BackoffConfig;
 
+use crate::plan::BrokenPlan;
+
 /// Settings of an [`Executor`](crate::Executor).
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -66,7 +68,7 @@ impl ExecutorConfig {
     }
 }
 
-/// A setting that makes no sense.
+/// A setting that makes no sense, or a plan that does not hold together.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ExecutorConfigError {
@@ -76,6 +78,9 @@ pub enum ExecutorConfigError {
         /// The setting.
         name: &'static str,
     },
+    /// The plan does not hold together.
+    #[error("plan")]
+    Plan(#[source] BrokenPlan),
     /// The bounds of the waits.
     #[error("backoff")]
     Backoff(#[source] recovery::ConfigError),

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use parking_lot::Mutex;
@@ -13,7 +14,7 @@ use tokio::time::Instant;
 
 use super::config::{ExecutorConfig, ExecutorConfigError};
 use super::error::RunError;
-use super::host::{SequenceId, StageHost, WorkerHealth};
+use super::host::{SequenceId, StageHost, Unload, WorkerHealth};
 use super::metrics::RunMetrics;
 use super::placing::Placing;
 use super::sequence::Sequence;
@@ -60,6 +61,30 @@ pub(crate) fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
 }
 
+/// How long a call waits for what earlier ones left behind to be dropped; less where one run may take less.
+const UNLOAD_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Something that is being dropped: back among the orphans unless that came to an end.
+struct Unloading<'e> {
+    placing: &'e Mutex<Placing>,
+    orphan: Option<Unload>,
+}
+
+impl Unloading<'_> {
+    fn finish(mut self) {
+        self.orphan = None;
+    }
+}
+
+impl Drop for Unloading<'_> {
+    // Cancellation safety: what was not dropped yet when the caller went away is dropped with the next call.
+    fn drop(&mut self) {
+        if let Some(orphan) = self.orphan.take() {
+            self.placing.lock().orphan_unload(orphan);
+        }
+    }
+}
+
 /// Runs a plan on a host's workers.
 ///
 /// Independent stages run at the same time. What a stage gave is kept until the answer is out, so that a stage that fails
@@ -86,7 +111,7 @@ impl<H: StageHost> Executor<H> {
     /// An executor for the parts of a plan in a folder. Loads nothing yet.
     ///
     /// # Errors
-    /// A setting that makes no sense.
+    /// A setting that makes no sense, or a plan that [`Plan::check`] refuses.
     pub fn new(
         plan: Plan,
         folder: impl Into<PathBuf>,
@@ -94,6 +119,7 @@ impl<H: StageHost> Executor<H> {
         config: ExecutorConfig,
     ) -> Result<Self, ExecutorConfigError> {
         config.validate()?;
+        plan.check().map_err(ExecutorConfigError::Plan)?;
         let signature = Signature {
             inputs: plan.inputs.clone(),
             outputs: plan.outputs.iter().map(|output| output.spec.clone()).collect(),
@@ -185,13 +211,19 @@ impl<H: StageHost> Executor<H> {
         }
     }
 
-    /// Has the host drop what belongs to nobody any more. What it cannot drop is gone with its worker.
+    /// Has the host drop what belongs to nobody any more. What it cannot drop is gone with its worker; what it does not
+    /// drop soon holds nobody up.
     pub(crate) async fn drop_orphans(&self) {
         let orphans = self.placing.lock().take_orphans();
-        let drops = orphans.into_iter().map(|orphan| async move {
-            let dropped = tokio::time::timeout(self.config.run_timeout, self.host.unload(orphan)).await;
-            if !matches!(dropped, Ok(Ok(()))) {
-                tracing::debug!(worker = %orphan.worker, session = %orphan.session, "could not be unloaded");
+        let after = self.config.run_timeout.min(UNLOAD_TIMEOUT);
+        let drops = orphans.into_iter().map(|orphan| {
+            let unloading = Unloading { placing: &self.placing, orphan: Some(orphan) };
+            async move {
+                let dropped = tokio::time::timeout(after, self.host.unload(orphan)).await;
+                unloading.finish();
+                if !matches!(dropped, Ok(Ok(()))) {
+                    tracing::debug!(worker = %orphan.worker, session = %orphan.session, "could not be unloaded");
+                }
             }
         });
         join_all(drops).await;

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use vocab::{SessionId, WorkerId};
 
 use super::host::{Unload, WorkerHealth};
+use crate::cut::total;
 use crate::plan::Plan;
 
 /// How often a ban can double.
@@ -74,26 +75,31 @@ impl Placing {
         }
     }
 
-    /// Gives up a seat, unless the stage has moved on already. The standby takes over if there is one.
-    pub(crate) fn leave(&mut self, stage: usize, seat: Seat) {
+    /// Gives up a seat, unless the stage has moved on already, and says whether it was held. The standby takes over if
+    /// there is one.
+    pub(crate) fn leave(&mut self, stage: usize, seat: Seat) -> bool {
         if self.standbys.get(&stage) == Some(&seat) {
             self.standbys.remove(&stage);
             self.orphan(seat);
+            return true;
         }
-        if self.seats.get(&stage) == Some(&seat) {
-            self.seats.remove(&stage);
-            self.orphan(seat);
-            if let Some(standby) = self.standbys.remove(&stage) {
-                self.seats.insert(stage, standby);
-            }
+        if self.seats.get(&stage) != Some(&seat) {
+            return false;
         }
+        self.seats.remove(&stage);
+        self.orphan(seat);
+        if let Some(standby) = self.standbys.remove(&stage) {
+            self.seats.insert(stage, standby);
+        }
+        true
     }
 
     pub(crate) fn orphan(&mut self, seat: Seat) {
         self.orphans.push(Unload { session: seat.session, worker: seat.worker, sequence: None });
     }
 
-    pub(crate) fn orphan_caches(&mut self, unload: Unload) {
+    /// Takes in caches that belong to nobody any more, or something that was to be dropped and was not.
+    pub(crate) fn orphan_unload(&mut self, unload: Unload) {
         self.orphans.push(unload);
     }
 
@@ -138,7 +144,7 @@ impl Placing {
             here.map(|&(other, _)| other)
         };
         let room = |worker: &&WorkerHealth| {
-            let taken: u64 = coming(worker.worker).map(|other| plan.stages[other].weight_bytes).sum();
+            let taken = total(coming(worker.worker).map(|other| plan.stages[other].weight_bytes));
             worker.alive && worker.free_bytes.is_none_or(|free| free >= of.weight_bytes.saturating_add(taken))
         };
         let shards = |worker: WorkerId| {

@@ -48,7 +48,7 @@ impl<H: StageHost> Executor<H> {
                 let outputs = self.outputs_of(stage, stepping);
                 let track = tracks[stage].take().filter(|_| self.plan.states_of(stage).next().is_some());
                 let started_ms = Self::ms_since(began);
-                let task = Task { stage, inputs, outputs, track };
+                let task = Task { stage, inputs, outputs, track, seat: None };
                 running.push(async move {
                     let (reply, metrics) = self.attempt(task).await?;
                     Ok((reply, ComponentMetrics { started_ms, ..metrics }))

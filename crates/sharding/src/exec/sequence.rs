@@ -119,7 +119,7 @@ impl<H: StageHost> Drop for Sequence<'_, H> {
         for stage in 0..self.tracks.len() {
             let caches = self.executor.plan.states_of(stage).next().is_some();
             if let Some(Seat { worker, session }) = placing.seat(stage).filter(|_| caches) {
-                placing.orphan_caches(Unload { session, worker, sequence: Some(self.id) });
+                placing.orphan_unload(Unload { session, worker, sequence: Some(self.id) });
             }
         }
     }

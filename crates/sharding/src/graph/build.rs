@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use onnx_graph::proto::{ModelProto, NodeProto};
+use onnx_graph::qualified;
 
 use super::captures::subgraphs;
 use super::{Graph, Node, NodeId, Origin, Role, Value, ValueId, captures, weight_bytes};
@@ -72,10 +73,7 @@ impl Graph {
         }
         let given = node.output.iter().filter(|name| !name.is_empty());
         let outputs = given.map(|name| self.value(name, Origin::Node(at))).collect();
-        let op = match node.domain() {
-            "" | "ai.onnx" => node.op_type().into(),
-            domain => format!("{domain}:{}", node.op_type()).into(),
-        };
+        let op = qualified(node).into();
         self.nodes.push(Node { op, name: node.name().into(), inputs, outputs, role: Role::Dead });
     }
 

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use crate::types::ValueType;
 
-pub(crate) use captures::captures;
+pub(crate) use captures::{captures, subgraphs};
 pub(crate) use order::Order;
 pub(crate) use repeat::{Repeat, repeats, signatures};
 pub(crate) use state::{State, states};

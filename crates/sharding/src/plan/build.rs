@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tensor::TensorSpec;
 
+use super::check::VERSION;
 use super::estimate::estimate;
 use super::{Flow, Output, Plan, PlanError, Request, Shared, Stage, State};
-use crate::cut::{Draft, Part, Quotient, Study, extract, quotient};
+use crate::cut::{Draft, Part, Quotient, Study, extract, quotient, total};
 use crate::graph::{Graph, Origin, Role, ValueId};
 use crate::read::ModelFile;
 use crate::strategies::{Misfit, Proposal, Strategy, propose};
@@ -45,7 +46,8 @@ pub fn plan<'m>(file: &'m ModelFile, request: &Request) -> Result<Sharding<'m>, 
 }
 
 /// Plans a cut that the caller chose: the nodes of each stage, by their place in the file's graph. Nodes that no output
-/// depends on, or that depend on weights only, need not be named; the latter are copied to wherever they are used.
+/// depends on, or that depend on weights only, need not be named; the latter are copied to wherever they are used. Each
+/// stage is a shard of its own, whatever the request says.
 ///
 /// # Errors
 /// Stages that wait for each other, tear a cache apart, would send what cannot be sent, or leave a node out.
@@ -54,6 +56,7 @@ pub fn plan_given<'m>(
     request: &Request,
     stages: &[Vec<usize>],
 ) -> Result<Sharding<'m>, PlanError> {
+    let request = &Request { shards: stages.len().max(1), ..request.clone() };
     let study = Study::of(file, request.assumptions.clone());
     let given = || {
         let mut times = vec![0; study.graph.nodes.len()];
@@ -129,7 +132,7 @@ fn assemble<'m>(
     }
     let mut stages = Vec::with_capacity(parts.len());
     for (index, (draft, part)) in drafts.iter().zip(&parts).enumerate() {
-        let work = draft.nodes.iter().map(|&node| study.costs.work[study.order.position[node]]).sum();
+        let work = total(draft.nodes.iter().map(|&node| study.costs.work[study.order.position[node]]));
         let worker = proposal.workers.as_ref().and_then(|workers| request.workers.get(workers[draft.shard]));
         stages.push(Stage {
             index,
@@ -140,7 +143,7 @@ fn assemble<'m>(
             sha256: None,
             data: Vec::new(),
             nodes: part.model.graph.as_ref().map_or(0, |graph| graph.node.len()),
-            weight_bytes: part.weights.iter().map(|&weight| bytes(graph, weight)).sum(),
+            weight_bytes: total(part.weights.iter().map(|&weight| bytes(graph, weight))),
             work,
             inputs: part.inputs.iter().map(|&value| spec(value)).collect::<Result<_, _>>()?,
             outputs: part.outputs.iter().map(|&value| spec(value)).collect::<Result<_, _>>()?,
@@ -148,9 +151,9 @@ fn assemble<'m>(
         });
     }
     let (shared, weight_bytes) = shared(graph, &parts);
-    let all: u64 = graph.values.iter().filter_map(|value| weight(value.origin)).sum();
+    let all = total(graph.values.iter().filter_map(|value| weight(value.origin)));
     let mut plan = Plan {
-        version: 1,
+        version: VERSION,
         model: study.file.path().file_name().unwrap_or_default().to_string_lossy().into_owned(),
         strategy,
         shards: request.shards,
@@ -248,14 +251,14 @@ fn shared(graph: &Graph, parts: &[Part]) -> (Vec<Shared>, u64) {
     for (at, part) in parts.iter().enumerate() {
         part.weights.iter().for_each(|&weight| holders.entry(weight).or_default().push(at));
     }
-    let total = holders.keys().map(|&weight| bytes(graph, weight)).sum();
+    let held = total(holders.keys().map(|&weight| bytes(graph, weight)));
     let several = holders.into_iter().filter(|(_, stages)| stages.len() > 1);
     let shared = several.map(|(weight, stages)| Shared {
         name: graph.values[weight].name.clone(),
         bytes: bytes(graph, weight),
         stages,
     });
-    (shared.collect(), total)
+    (shared.collect(), held)
 }
 
 /// Changes of shard on the longest way, and bytes that change shards; each shard is sent a tensor once.
@@ -272,9 +275,9 @@ fn crossings(plan: &Plan) -> (usize, u64) {
     let bytes = plan.flows.iter().map(|flow| {
         let others: BTreeSet<usize> =
             flow.to.iter().map(|&to| shard(to)).filter(|&to| to != shard(flow.from)).collect();
-        flow.bytes.unwrap_or(0) * others.len() as u64
+        flow.bytes.unwrap_or(0).saturating_mul(others.len() as u64)
     });
-    (longest.into_iter().max().unwrap_or(0), bytes.sum())
+    (longest.into_iter().max().unwrap_or(0), total(bytes))
 }
 
 fn dead(graph: &Graph, plan: &mut Plan) {

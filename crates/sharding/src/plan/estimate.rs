@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Plan, Request};
+use crate::cut::total;
 
 /// Times in seconds, from measured speeds and assumed sizes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -81,7 +82,7 @@ pub(crate) fn estimate(plan: &Plan, request: &Request) -> Option<Estimate> {
             let from = &plan.stages[before];
             let bytes =
                 plan.flows.iter().filter(|flow| flow.from == before && flow.to.contains(&stage.index));
-            let bytes: u64 = bytes.filter_map(|flow| flow.bytes).sum();
+            let bytes = total(bytes.filter_map(|flow| flow.bytes));
             let sent = request.link.latency_s + bytes as f64 / request.link.bytes_per_s;
             done[before] + if from.shard == stage.shard { 0.0 } else { sent }
         });
@@ -89,7 +90,7 @@ pub(crate) fn estimate(plan: &Plan, request: &Request) -> Option<Estimate> {
         busy[stage.shard] += takes;
         done[stage.index] = arrival.fold(0.0, f64::max) + takes;
     }
-    let work: u64 = plan.stages.iter().map(|stage| stage.work).sum();
+    let work = total(plan.stages.iter().map(|stage| stage.work));
     let needed = plan.weight_bytes.saturating_mul(request.memory_factor);
     let able = request.workers.iter().filter(|worker| worker.memory_bytes >= needed);
     let whole: Vec<f64> = able.map(|worker| work as f64 / worker.flops_per_s).collect();

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::{Plan, Verdict};
+use crate::cut::total;
 
 /// Bytes in a unit that people read.
 pub(crate) fn size(bytes: u64) -> String {
@@ -67,8 +68,10 @@ impl Plan {
             }
         }
         if !self.shared.is_empty() {
-            let extra: u64 =
-                self.shared.iter().map(|shared| shared.bytes * (shared.stages.len() as u64 - 1)).sum();
+            let copies = |stages: usize| (stages as u64).saturating_sub(1);
+            let extra = total(
+                self.shared.iter().map(|shared| shared.bytes.saturating_mul(copies(shared.stages.len()))),
+            );
             writeln!(
                 f,
                 "{} weights are in several stages, {} more than once",

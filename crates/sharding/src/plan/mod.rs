@@ -1,6 +1,7 @@
 //! The plan: stages, what flows between them, and what that costs.
 
 mod build;
+mod check;
 mod error;
 mod estimate;
 mod explain;
@@ -13,6 +14,8 @@ use serde::{Deserialize, Serialize};
 use tensor::TensorSpec;
 
 pub use build::{Sharding, plan, plan_given};
+pub use check::BrokenPlan;
+pub(crate) use check::is_plain;
 pub use error::PlanError;
 pub use estimate::{Estimate, Verdict};
 pub use request::{Link, Request, WorkerSpec};

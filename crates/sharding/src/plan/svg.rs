@@ -2,8 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::Plan;
 use super::explain::size;
+use super::{Plan, Stage};
+use crate::cut::total;
 
 /// Pixels of a stage's box and of the gaps around it.
 const BOX: (usize, usize) = (210, 62);
@@ -20,9 +21,9 @@ pub fn svg(plan: &Plan) -> String {
     let mut column = vec![0_usize; plan.stages.len()];
     let mut taken: Vec<usize> = Vec::new();
     let mut corner = Vec::with_capacity(plan.stages.len());
-    for stage in &plan.stages {
-        let at = stage.depends_on.iter().map(|&before| column[before] + 1).max().unwrap_or(0);
-        column[stage.index] = at;
+    for (place, stage) in plan.stages.iter().enumerate() {
+        let at = before(place, stage).map(|before| column[before] + 1).max().unwrap_or(0);
+        column[place] = at;
         if taken.len() <= at {
             taken.resize(at + 1, 0);
         }
@@ -44,13 +45,12 @@ pub fn svg(plan: &Plan) -> String {
         escape(&format!("{}: {}, {} shards", plan.model, plan.strategy, plan.shards)),
         GAP.1
     ));
-    for stage in &plan.stages {
-        for &before in &stage.depends_on {
-            let flows =
-                plan.flows.iter().filter(|flow| flow.from == before && flow.to.contains(&stage.index));
-            let (count, bytes) =
-                flows.fold((0, 0), |(count, bytes), flow| (count + 1, bytes + flow.bytes.unwrap_or(0)));
-            let (from, to) = (corner[before], corner[stage.index]);
+    for (place, stage) in plan.stages.iter().enumerate() {
+        for before in before(place, stage) {
+            let flows = plan.flows.iter().filter(|flow| flow.from == before && flow.to.contains(&place));
+            let sizes: Vec<u64> = flows.map(|flow| flow.bytes.unwrap_or(0)).collect();
+            let (count, bytes) = (sizes.len(), total(sizes));
+            let (from, to) = (corner[before], corner[place]);
             let (x1, y1, x2, y2) = (from.0 + BOX.0, from.1 + BOX.1 / 2, to.0, to.1 + BOX.1 / 2);
             let bend = (x1 + x2) / 2;
             put(format!(
@@ -58,7 +58,7 @@ pub fn svg(plan: &Plan) -> String {
                  marker-end=\"url(#tip)\"><title>{count} tensors, {}</title></path>\n",
                 size(bytes)
             ));
-            if column[stage.index] == column[before] + 1 {
+            if column[place] == column[before] + 1 {
                 put(format!(
                     "<text x=\"{bend}\" y=\"{}\" text-anchor=\"middle\" fill=\"#475569\" font-size=\"10\">{}</text>\n",
                     y1.min(y2).saturating_sub(6),
@@ -67,8 +67,7 @@ pub fn svg(plan: &Plan) -> String {
             }
         }
     }
-    for stage in &plan.stages {
-        let (x, y) = corner[stage.index];
+    for (stage, &(x, y)) in plan.stages.iter().zip(&corner) {
         let fill = FILLS[stage.shard % FILLS.len()];
         let lines = [
             format!("{} · {}", stage.index, stage.label),
@@ -88,6 +87,11 @@ pub fn svg(plan: &Plan) -> String {
     }
     put("</svg>\n".to_owned());
     out
+}
+
+/// What a stage depends on; in a plan that was not checked it may name what does not stand before it.
+fn before(place: usize, stage: &Stage) -> impl Iterator<Item = usize> {
+    stage.depends_on.iter().copied().filter(move |&before| before < place)
 }
 
 fn escape(text: &str) -> String {

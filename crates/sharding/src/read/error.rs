@@ -45,4 +45,10 @@ pub enum ReadError {
         /// Bytes that the structure may have.
         limit: u64,
     },
+    /// Weights are said to lie in a file whose name is taken.
+    #[error("weights of {} lie in a file called #self, which no file of weights may be called", path.display())]
+    ReservedLocation {
+        /// The model's file.
+        path: PathBuf,
+    },
 }

@@ -8,6 +8,7 @@ pub(crate) mod skim;
 pub(crate) mod wire;
 
 mod error;
+mod inline;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -31,8 +32,8 @@ pub struct ModelFile {
 
 impl ModelFile {
     /// Reads the structure of a model and checks it, as [`Model::parse`] does; also that each file of weights beside it
-    /// is there and long enough. Takes memory for the structure and for weights of at most 1 KiB, whatever the size of
-    /// the model.
+    /// is there and long enough. Takes memory for the structure, for weights of at most 1 KiB and for constants within
+    /// nodes and functions, whatever the size of the model.
     ///
     /// # Errors
     /// A file that cannot be read, is no model, or has too few weights.
@@ -45,6 +46,7 @@ impl ModelFile {
             Ok(structure) => structure,
             Err(SkimError::Io(error)) => return Err(io(&path, error)),
             Err(SkimError::TooLarge) => return Err(ReadError::TooLarge { path, limit: skim::MAX_STRUCTURE }),
+            Err(SkimError::Reserved) => return Err(ReadError::ReservedLocation { path }),
             Err(SkimError::Malformed) if bytes <= EXPLAIN => {
                 let whole = std::fs::read(&path).map_err(|error| io(&path, error))?;
                 let truncated = OnnxError::Truncated { needed: bytes + 1, got: bytes };
@@ -56,16 +58,24 @@ impl ModelFile {
                 return Err(ReadError::Model { path, source });
             }
         };
+        let held = structure.len() as u64;
         let model = match Model::parse(Bytes::from(structure)) {
             Ok(model) => model,
             Err(source) => return Err(ReadError::Model { path, source }),
         };
-        let found = Self { path, model };
+        let mut found = Self { path, model };
         for external in found.model.external_files() {
             let path = found.locate(&external.path);
             let got = std::fs::metadata(&path).map_err(|error| io(&path, error))?.len();
             if got < external.min_bytes {
                 return Err(ReadError::ShortWeights { path, needed: external.min_bytes, got });
+            }
+        }
+        if !found.model.external_files().is_empty() {
+            let mut proto = found.model.proto().clone();
+            if inline::inline(&found, &mut proto, held)? {
+                found.model = Model::from_proto(proto)
+                    .map_err(|source| ReadError::Model { path: found.path.clone(), source })?;
             }
         }
         Ok(found)
@@ -104,6 +114,18 @@ impl ModelFile {
         let length = number("length").unwrap_or_else(|| crate::graph::weight_bytes(weight));
         let location = location.strip_prefix("./").unwrap_or(location);
         Some(Place { file: self.locate(location), offset: number("offset").unwrap_or(0), length })
+    }
+}
+
+/// A weight without its data, also what was left over of such, and without where that was.
+pub(crate) fn bare(weight: &TensorProto) -> TensorProto {
+    TensorProto {
+        name: weight.name.clone(),
+        dims: weight.dims.clone(),
+        data_type: weight.data_type,
+        doc_string: weight.doc_string.clone(),
+        metadata_props: weight.metadata_props.clone(),
+        ..TensorProto::default()
     }
 }
 

@@ -7,9 +7,12 @@
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek};
 
+use onnx_graph::proto::{DataLocation, StringStringEntryProto, TensorProto};
+use prost::Message as _;
+
 use super::wire::{FIXED32, FIXED64, LENGTH, VARINT, put_bytes, put_key, put_varint, read_varint};
 
-/// The location that means the model's own file. No file beside a model can have it: `#` ends a path in a URL.
+/// The location that means the model's own file. A model that says it of itself is refused.
 pub(crate) const SELF: &str = "#self";
 
 /// Weights up to this many bytes stay in memory: they are shapes, axes and scales that inference wants to see.
@@ -27,6 +30,8 @@ pub(crate) enum SkimError {
     Malformed,
     /// The structure has more than [`MAX_STRUCTURE`] bytes.
     TooLarge,
+    /// A weight is said to lie in a file called [`SELF`].
+    Reserved,
 }
 
 impl From<io::Error> for SkimError {
@@ -142,47 +147,71 @@ impl Skimmer<'_> {
     /// One initializer. Its payload is `raw_data`, or packed floats or doubles, which have the same bytes.
     fn tensor(&mut self, end: u64) -> Result<Vec<u8>, SkimError> {
         let mut out = Vec::new();
-        if end - self.at <= INLINE {
-            self.take(end - self.at, &mut out)?;
-            return Ok(out);
-        }
+        // Where its data lies, as the file says it: fields 13 and 14.
+        let (mut stated, mut is_external) = (Vec::new(), false);
         let mut payload = None;
         while self.at < end {
             let (field, wire_type) = self.key()?;
-            if matches!(field, 4 | 9 | 10) && wire_type == LENGTH && payload.is_none() {
-                let length = self.part(end)? - self.at;
-                if length > INLINE {
-                    payload = Some((self.at, length));
-                    self.skip(length)?;
-                } else {
-                    put_key(&mut out, field, wire_type);
-                    put_varint(&mut out, length);
-                    self.take(length, &mut out)?;
+            match (field, wire_type) {
+                (4 | 9 | 10, LENGTH) if payload.is_none() => {
+                    let length = self.part(end)? - self.at;
+                    if length > INLINE {
+                        payload = Some((self.at, length));
+                        self.skip(length)?;
+                    } else {
+                        put_key(&mut out, field, wire_type);
+                        put_varint(&mut out, length);
+                        self.take(length, &mut out)?;
+                    }
                 }
-            } else {
-                self.copy(field, wire_type, end, &mut out)?;
+                (13, LENGTH) => {
+                    let length = self.part(end)? - self.at;
+                    let mut entry = Vec::new();
+                    self.take(length, &mut entry)?;
+                    spare_own_name(&entry)?;
+                    put_bytes(&mut stated, field, &entry);
+                }
+                (14, VARINT) => {
+                    let location = self.varint()?;
+                    is_external = location == DataLocation::External as u64;
+                    put_key(&mut stated, field, wire_type);
+                    put_varint(&mut stated, location);
+                }
+                _ => self.copy(field, wire_type, end, &mut out)?,
             }
         }
         if self.at != end {
             return Err(SkimError::Malformed);
         }
-        if let Some((offset, length)) = payload {
-            put_location(&mut out, SELF, offset, length);
+        match payload {
+            // Where it is said that the data is elsewhere, that counts, and what lies here is left over.
+            Some((offset, length)) if !is_external => {
+                out.extend(located(TensorProto::default(), SELF, offset, length).encode_to_vec());
+            }
+            _ => out.extend(stated),
         }
         Ok(out)
     }
 }
 
-/// Appends the fields of a tensor that say where its data lies.
-pub(crate) fn put_location(out: &mut Vec<u8>, location: &str, offset: u64, length: u64) {
-    let offset = offset.to_string();
-    let length = length.to_string();
-    for (key, value) in [("location", location), ("offset", &offset), ("length", &length)] {
-        let mut entry = Vec::new();
-        put_bytes(&mut entry, 1, key.as_bytes());
-        put_bytes(&mut entry, 2, value.as_bytes());
-        put_bytes(out, 13, &entry);
-    }
-    put_key(out, 14, VARINT);
-    put_varint(out, 1);
+/// Whether a location means the file called [`SELF`].
+pub(crate) fn is_own_name(location: &str) -> bool {
+    location.strip_prefix("./").unwrap_or(location) == SELF
+}
+
+fn spare_own_name(entry: &[u8]) -> Result<(), SkimError> {
+    let entry = StringStringEntryProto::decode(entry).map_err(|_| SkimError::Malformed)?;
+    if entry.key() == "location" && is_own_name(entry.value()) { Err(SkimError::Reserved) } else { Ok(()) }
+}
+
+/// The tensor with its data at that place, and with no other place left over.
+pub(crate) fn located(tensor: TensorProto, location: &str, offset: u64, length: u64) -> TensorProto {
+    let entry =
+        |key: &str, value: String| StringStringEntryProto { key: Some(key.to_owned()), value: Some(value) };
+    let external_data = vec![
+        entry("location", location.to_owned()),
+        entry("offset", offset.to_string()),
+        entry("length", length.to_string()),
+    ];
+    TensorProto { external_data, data_location: Some(DataLocation::External as i32), ..tensor }
 }

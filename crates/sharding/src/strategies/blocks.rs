@@ -18,8 +18,7 @@ pub(crate) struct Places {
 ///    more crosses than between them. 3. Wherever as few values cross as anywhere in the model. 4. Wherever one may.
 pub(crate) fn places(study: &Study<'_>) -> Vec<Places> {
     let live = &study.live;
-    let length = study.order.nodes.len();
-    let allowed: Vec<usize> = (1..length).filter(|&place| !live.forbidden[place]).collect();
+    let allowed = allowed(study);
     let repeats = repeats(&signatures(&study.graph, study.proto(), &study.order));
     let mut all = Vec::new();
     let between: Vec<usize> = repeats.iter().flat_map(|repeat| boundaries(study, repeat)).collect();
@@ -33,7 +32,7 @@ pub(crate) fn places(study: &Study<'_>) -> Vec<Places> {
     let dear = between.iter().map(|&place| live.bytes[place]).max();
     add("blocks that repeat", between);
     if let Some(dear) = dear {
-        let cheap = allowed.iter().copied().filter(|&place| live.bytes[place] <= dear + dear / 4);
+        let cheap = allowed.iter().copied().filter(|&place| live.bytes[place] <= dear.saturating_add(dear / 4));
         add("halves of blocks that repeat", local(study, cheap));
     }
     let fewest = allowed.iter().map(|&place| live.count[place]).min().unwrap_or(0);
@@ -43,13 +42,20 @@ pub(crate) fn places(study: &Study<'_>) -> Vec<Places> {
     all
 }
 
+/// Every place at which the model may be cut.
+pub(super) fn allowed(study: &Study<'_>) -> Vec<usize> {
+    (1..study.order.nodes.len()).filter(|&place| !study.live.forbidden[place]).collect()
+}
+
 /// Of neighbouring places, the one where least crosses: cutting between a layer's last node and its successor's first
 /// one is no other cut than one node later.
 fn local(study: &Study<'_>, places: impl Iterator<Item = usize>) -> Vec<usize> {
     let mut kept: Vec<usize> = Vec::new();
     let total: u64 = study.costs.mass.iter().sum();
     // Scales and axes between two places do not make them two.
-    let weighs = |from: usize, to: usize| study.costs.mass[from..to].iter().sum::<u64>() * 1000 > total;
+    let weighs = |from: usize, to: usize| {
+        study.costs.mass[from..to].iter().sum::<u64>().saturating_mul(1000) > total
+    };
     for place in places {
         match kept.last_mut() {
             Some(last) if !weighs(*last, place) => {
@@ -81,7 +87,7 @@ fn boundaries(study: &Study<'_>, repeat: &Repeat) -> Vec<usize> {
             if study.live.forbidden[place] {
                 return None;
             }
-            bytes += study.live.bytes[place];
+            bytes = study.live.bytes[place].saturating_add(bytes);
             count += 1;
         }
         // Offsets near the front have one place more: what counts is the mean.

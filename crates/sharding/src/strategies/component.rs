@@ -7,7 +7,7 @@ use super::minmax::divide;
 use super::names::named;
 use super::towers::towers;
 use super::{Misfit, Proposal};
-use crate::cut::{Draft, Study, quotient};
+use crate::cut::{Draft, Study, quotient, total};
 use crate::graph::NodeId;
 
 pub(super) fn propose(study: &Study<'_>, shards: usize) -> Result<Proposal, Misfit> {
@@ -22,23 +22,28 @@ pub(super) fn propose(study: &Study<'_>, shards: usize) -> Result<Proposal, Misf
         return Ok(Proposal { notes: vec![how], ..Proposal::new(drafts) });
     }
     // More shards than components: the heaviest piece is cut in two, again and again.
+    let kinds: Vec<BTreeSet<usize>> =
+        places(study).into_iter().map(|kind| kind.at.into_iter().collect()).collect();
     let mut pieces: Vec<usize> = vec![1; components.len()];
+    let mut divided: Vec<Vec<Vec<NodeId>>> =
+        components.iter().map(|(_, nodes)| vec![nodes.clone()]).collect();
     let mut most = components.len();
-    let divided = loop {
-        let divided: Vec<Vec<Vec<NodeId>>> =
-            components.iter().zip(&pieces).map(|((_, nodes), &count)| cut(study, nodes, count)).collect();
+    loop {
         let count: usize = divided.iter().map(Vec::len).sum();
         most = most.max(count);
         if count == shards {
-            break divided;
+            break;
         }
         let heaviest = |at: usize| divided[at].iter().map(|nodes| weight(nodes)).max().unwrap_or(0_u64);
         let open = (0..components.len()).filter(|&at| divided[at].len() == pieces[at]);
         match open.max_by_key(|&at| heaviest(at)) {
-            Some(at) => pieces[at] += 1,
+            Some(at) => {
+                pieces[at] += 1;
+                divided[at] = cut(study, &kinds, &components[at].1, pieces[at]);
+            }
             None => return Err(Misfit::TooFewParts { most, wanted: shards }),
         }
-    };
+    }
     let mut drafts = Vec::new();
     for ((label, _), pieces) in components.drain(..).zip(divided) {
         let several = pieces.len() > 1;
@@ -103,9 +108,9 @@ fn narrow(study: &Study<'_>, mut components: Components) -> Components {
             study.graph.nodes[*node].outputs.iter().any(|&value| study.graph.values[value].is_output)
         };
         let work = |nodes: &[NodeId]| {
-            nodes.iter().map(|&node| study.costs.work[study.order.position[node]]).sum::<u64>()
+            total(nodes.iter().map(|&node| study.costs.work[study.order.position[node]]))
         };
-        if nodes[place..].iter().any(outputs) || work(&nodes[place..]) * 2 > work(&nodes) {
+        if nodes[place..].iter().any(outputs) || work(&nodes[place..]) > work(&nodes[..place]) {
             continue;
         }
         let moved = components[at].1.split_off(place);
@@ -132,17 +137,19 @@ fn crossing(study: &Study<'_>, nodes: &[NodeId]) -> Vec<usize> {
     count
 }
 
-/// Cuts a component into contiguous pieces, at places where the whole model may be cut; fewer if there are too few.
-fn cut(study: &Study<'_>, nodes: &[NodeId], pieces: usize) -> Vec<Vec<NodeId>> {
-    if pieces == 1 {
-        return vec![nodes.to_vec()];
-    }
+/// Cuts a component into contiguous pieces, at places where the whole model may be cut, of the first kind that has enough;
+/// into one piece if none has.
+fn cut(
+    study: &Study<'_>,
+    kinds: &[BTreeSet<usize>],
+    nodes: &[NodeId],
+    pieces: usize,
+) -> Vec<Vec<NodeId>> {
     let position = |at: usize| study.order.position[nodes[at]];
     let mass: Vec<u64> = (0..nodes.len()).map(|at| study.costs.mass[position(at)] + 1).collect();
     let own = crossing(study, nodes);
     let price: Vec<u64> = own.iter().map(|&count| count as u64).collect();
-    for kind in places(study) {
-        let good: BTreeSet<usize> = kind.at.into_iter().collect();
+    for good in kinds {
         let at: Vec<usize> = (1..nodes.len()).filter(|&at| good.contains(&position(at))).collect();
         if let Some(cuts) = divide(&mass, &at, &price, pieces) {
             let ends = cuts.into_iter().chain([nodes.len()]);

@@ -39,7 +39,7 @@ impl Held {
             let mut begin = 0;
             for user in stretches {
                 for row in &mut bytes[begin..=user] {
-                    row[user] += size;
+                    row[user] = row[user].saturating_add(size);
                 }
                 begin = user + 1;
             }
@@ -47,7 +47,7 @@ impl Held {
         for row in &mut bytes {
             let mut sum = 0;
             for cell in row.iter_mut() {
-                sum += *cell;
+                sum = cell.saturating_add(sum);
                 *cell = sum;
             }
         }

@@ -38,7 +38,7 @@ fn least(places: &[usize], price: &[u64]) -> u64 {
 }
 
 fn scaled(price: u64, least: u64) -> u64 {
-    (price.saturating_add(1).saturating_mul(CUT) / (least + 1)).min(CUT * 10_000)
+    (price.saturating_add(1).saturating_mul(CUT) / least.saturating_add(1)).min(CUT * 10_000)
 }
 
 fn prefix(mass: &[u64]) -> Vec<u64> {

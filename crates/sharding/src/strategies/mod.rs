@@ -83,6 +83,24 @@ pub enum Misfit {
         /// Parts that were asked for.
         wanted: usize,
     },
+    /// There are not enough workers for a shard each.
+    #[error("{given} workers were given, and {wanted} shards need one each")]
+    TooFewWorkers {
+        /// Workers that were given.
+        given: usize,
+        /// Shards that were asked for.
+        wanted: usize,
+    },
+    /// Workers are too different for all to be considered, and those that were have not enough room.
+    #[error(
+        "the workers are of {kinds} kinds, of which only the {considered} fastest were considered, and no distribution over these fits"
+    )]
+    TooManyKinds {
+        /// Kinds of workers that were given: equally fast and equally large ones are of one kind.
+        kinds: usize,
+        /// Kinds that were considered.
+        considered: usize,
+    },
     /// There are no residual blocks that attend.
     #[error("the model has no attention block that a residual connection goes around")]
     NoAttention,

@@ -4,18 +4,19 @@
 //! with many requests on their way the slowest stage counts, with one the sum of all. Workers that are alike are counted,
 //! not told apart.
 
-use super::blocks::places;
+use super::blocks::allowed;
 use super::held::Held;
 use super::layer::drafts;
 use super::{Misfit, Proposal};
-use crate::cut::Study;
+use crate::cut::{Study, total};
 use crate::plan::{Estimate, Request, WorkerSpec};
 
 /// Places that are considered at most; those at which least crosses.
 const MOST_PLACES: usize = 96;
 
-/// Kinds of workers that are considered at most; the fastest.
-const MOST_WORKERS: usize = 8;
+/// How many ways there may be to have taken so many of each kind of workers: of 13 different ones each may be in use or
+/// not, of four kinds with eight each any number. The slowest kinds are left out until there are no more.
+const MOST_STATES: usize = 1 << 13;
 
 /// The speed that is assumed where none was measured, in floating-point operations a second.
 const ASSUMED_SPEED: f64 = 20e9;
@@ -24,24 +25,36 @@ pub(super) fn propose(study: &Study<'_>, request: &Request) -> Result<Proposal, 
     let mut notes = Vec::new();
     let workers = workers(request, &mut notes);
     if workers.len() < request.shards {
-        return Err(Misfit::TooFewParts { most: workers.len(), wanted: request.shards });
+        return Err(Misfit::TooFewWorkers { given: workers.len(), wanted: request.shards });
+    }
+    let all = kinds(&workers, request.shards);
+    let kinds = considered(&all);
+    let left_out = all.len() - kinds.len();
+    if left_out > 0 {
+        let of = all.len();
+        notes.push(format!("the {left_out} slowest of {of} kinds of workers were not considered"));
     }
     let table = Table::of(study, request);
     if table.ends.len() < request.shards {
         return Err(Misfit::TooFewParts { most: table.ends.len(), wanted: request.shards });
     }
     let goals: &[Goal] = if request.in_flight > 1 { &[Goal::Slowest, Goal::Sum] } else { &[Goal::Sum] };
-    let solve = |shards| {
-        let found = goals.iter().filter_map(|&goal| table.solve(&workers, shards, goal));
+    let solved: Vec<_> =
+        goals.iter().map(|&goal| table.solve(&workers, kinds, request.shards, goal)).collect();
+    let best = |shards: usize| {
+        let found = solved.iter().filter_map(|solved| table.found(solved, kinds, shards));
         found
             .map(|found| (table.estimate(&found, &workers, request), found))
             .max_by(|(a, _), (b, _)| a.rate_per_s.total_cmp(&b.rate_per_s))
     };
-    let Some((estimate, found)) = solve(request.shards) else {
+    let Some((estimate, found)) = best(request.shards) else {
+        if left_out > 0 {
+            return Err(Misfit::TooManyKinds { kinds: all.len(), considered: kinds.len() });
+        }
         let needed = (0..table.ends.len()).map(|at| table.memory(at, at)).max().unwrap_or(0);
         return Err(Misfit::OutOfMemory { needed });
     };
-    let fewer = (1..request.shards).filter_map(|shards| Some((shards, solve(shards)?.0)));
+    let fewer = (1..request.shards).filter_map(|shards| Some((shards, best(shards)?.0)));
     if let Some((shards, better)) = fewer.max_by(|(_, a), (_, b)| a.rate_per_s.total_cmp(&b.rate_per_s))
         && better.rate_per_s > estimate.rate_per_s
     {
@@ -104,8 +117,7 @@ struct Table {
 
 impl Table {
     fn of(study: &Study<'_>, request: &Request) -> Self {
-        let kinds = places(study);
-        let mut at: Vec<usize> = kinds.into_iter().next_back().map(|kind| kind.at).unwrap_or_default();
+        let mut at = allowed(study);
         if at.len() > MOST_PLACES {
             at.sort_by_key(|&place| (study.live.bytes[place], place));
             // Of neighbours with the same crossing only some are needed: every so many of the cheapest third.
@@ -120,7 +132,7 @@ impl Table {
         let mut begin = 0;
         let mut arrival = Vec::new();
         for &end in &ends {
-            sum += study.costs.work[begin..end].iter().sum::<u64>();
+            sum = total(study.costs.work[begin..end].iter().copied().chain([sum]));
             work.push(sum);
             let bytes = study.live.bytes[begin] as f64;
             arrival.push(if begin == 0 {
@@ -142,24 +154,26 @@ impl Table {
         (self.work[last + 1] - self.work[first]) as f64 / worker.flops_per_s
     }
 
-    /// The best distribution over exactly so many of the workers; `None` if none fits their memory.
-    fn solve(&self, workers: &[(usize, WorkerSpec)], shards: usize, goal: Goal) -> Option<Found> {
-        let kinds = kinds(workers);
-        // How many of each kind are in use, as digits of one number.
-        let bases: Vec<usize> = kinds.iter().map(|kind| kind.len() + 1).collect();
-        let states: usize = bases.iter().product();
+    /// The best distributions over at most so many of the workers.
+    fn solve(
+        &self,
+        workers: &[(usize, WorkerSpec)],
+        kinds: &[Vec<usize>],
+        shards: usize,
+        goal: Goal,
+    ) -> Solved {
+        let used = Used::of(kinds);
         let count = self.ends.len();
         let whole = self.seconds(0, count - 1, &workers[0].1).max(f64::MIN_POSITIVE);
-        let digit = |state: usize, kind: usize| state / bases[..kind].iter().product::<usize>() % bases[kind];
-        let used = |state: usize| (0..kinds.len()).map(|kind| digit(state, kind)).sum::<usize>();
-        // best[state][end]: the least cost of having placed everything up to that stretch, and how it came about.
-        let mut best: Vec<Vec<Option<(f64, usize, usize)>>> = vec![vec![None; count]; states];
-        for state in 1..states {
-            if used(state) > shards {
+        let mut best: Vec<Vec<Step>> = vec![Vec::new(); used.states];
+        best[0] = vec![None; count];
+        for state in 1..used.states {
+            if used.all(state) > shards {
                 continue;
             }
-            for kind in (0..kinds.len()).filter(|&kind| digit(state, kind) > 0) {
-                let before = state - bases[..kind].iter().product::<usize>();
+            best[state] = vec![None; count];
+            for kind in (0..kinds.len()).filter(|&kind| used.of_kind(state, kind) > 0) {
+                let before = state - used.weights[kind];
                 let worker = &workers[kinds[kind][0]].1;
                 for last in 0..count {
                     for first in (0..=last).rev() {
@@ -186,16 +200,22 @@ impl Table {
                 }
             }
         }
-        let full = (1..states).filter(|&state| used(state) == shards);
-        let last = count - 1;
+        Solved { best, used }
+    }
+
+    /// The best distribution over exactly so many workers; `None` if none fits their memory.
+    fn found(&self, solved: &Solved, kinds: &[Vec<usize>], shards: usize) -> Option<Found> {
+        let Solved { best, used } = solved;
+        let last = self.ends.len() - 1;
+        let full = (1..used.states).filter(|&state| used.all(state) == shards);
         let by_cost = full.filter_map(|state| Some((best[state][last]?.0, state)));
         let (_, mut state) = by_cost.min_by(|(a, _), (b, _)| a.total_cmp(b))?;
         let (mut ends, mut hosts, mut end) = (Vec::new(), Vec::new(), last);
         loop {
             let (_, first, kind) = best[state][end]?;
             ends.push(end);
-            hosts.push(kinds[kind][digit(state, kind) - 1]);
-            state -= bases[..kind].iter().product::<usize>();
+            hosts.push(kinds[kind][used.of_kind(state, kind) - 1]);
+            state -= used.weights[kind];
             if first == 0 {
                 break;
             }
@@ -221,8 +241,53 @@ impl Table {
     }
 }
 
-/// The workers by kind: those that are equally fast and equally large.
-fn kinds(workers: &[(usize, WorkerSpec)]) -> Vec<Vec<usize>> {
+/// The least cost of having placed everything up to a stretch, where its stage begins and on which kind of worker.
+type Step = Option<(f64, usize, usize)>;
+
+/// The best distributions over each selection of workers: by state and by the last stretch.
+struct Solved {
+    best: Vec<Vec<Step>>,
+    used: Used,
+}
+
+/// How many workers of each kind are in use, as digits of one number.
+struct Used {
+    bases: Vec<usize>,
+    /// What one worker of a kind counts.
+    weights: Vec<usize>,
+    states: usize,
+}
+
+impl Used {
+    fn of(kinds: &[Vec<usize>]) -> Self {
+        let bases: Vec<usize> = kinds.iter().map(|kind| kind.len() + 1).collect();
+        let weights = (0..bases.len()).map(|kind| bases[..kind].iter().product()).collect();
+        let states = bases.iter().product();
+        Self { bases, weights, states }
+    }
+
+    fn of_kind(&self, state: usize, kind: usize) -> usize {
+        state / self.weights[kind] % self.bases[kind]
+    }
+
+    fn all(&self, state: usize) -> usize {
+        (0..self.bases.len()).map(|kind| self.of_kind(state, kind)).sum()
+    }
+}
+
+/// The kinds that are considered: the fastest ones, as far as there are not too many states.
+fn considered(kinds: &[Vec<usize>]) -> &[Vec<usize>] {
+    let mut states = 1_usize;
+    let few = kinds.iter().take_while(|kind| {
+        states = states.saturating_mul(kind.len() + 1);
+        states <= MOST_STATES
+    });
+    // Of one kind alone there is a state for each shard, and no more.
+    &kinds[..few.count().max(1)]
+}
+
+/// The workers by kind: those that are equally fast and equally large, at most as many of each as there are shards.
+fn kinds(workers: &[(usize, WorkerSpec)], shards: usize) -> Vec<Vec<usize>> {
     let mut kinds: Vec<Vec<usize>> = Vec::new();
     for (at, (_, worker)) in workers.iter().enumerate() {
         let alike = kinds.iter().position(|kind| {
@@ -230,9 +295,9 @@ fn kinds(workers: &[(usize, WorkerSpec)]) -> Vec<Vec<usize>> {
             (other.flops_per_s, other.memory_bytes) == (worker.flops_per_s, worker.memory_bytes)
         });
         match alike {
-            Some(kind) => kinds[kind].push(at),
-            None if kinds.len() < MOST_WORKERS => kinds.push(vec![at]),
-            None => {}
+            Some(kind) if kinds[kind].len() < shards => kinds[kind].push(at),
+            Some(_) => {}
+            None => kinds.push(vec![at]),
         }
     }
     kinds
@@ -318,7 +383,8 @@ mod tests {
                     })
                     .filter_map(|found| cost(&table, &found, &workers, goal))
                     .min_by(f64::total_cmp);
-                let found = table.solve(&workers, shards, goal);
+                let kinds = kinds(&workers, 3);
+                let found = table.found(&table.solve(&workers, &kinds, 3, goal), &kinds, shards);
                 let own = found.as_ref().map(|found| cost(&table, found, &workers, goal).expect("it fits"));
                 match (best, own) {
                     (Some(best), Some(own)) => prop_assert!((own - best).abs() <= 1e-9 * best.max(1.0), "{own} {best}"),

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::cut::Study;
+use crate::cut::{Study, total};
 use crate::graph::{NodeId, Origin};
 
 /// A tower with less than this share of the model's work is a part of what it goes into: one in twenty.
@@ -19,13 +19,13 @@ pub(super) fn towers(study: &Study<'_>) -> BTreeMap<Set, Vec<NodeId>> {
         let parts = assign(study, &groups);
         // A tower that hardly computes is merged with the one that it first meets.
         let work = |nodes: &Vec<NodeId>| {
-            nodes.iter().map(|&node| study.costs.work[study.order.position[node]]).sum::<u64>()
+            total(nodes.iter().map(|&node| study.costs.work[study.order.position[node]]))
         };
-        let total: u64 = study.costs.work.iter().sum();
+        let whole = total(study.costs.work.iter().copied());
         let small = parts.iter().find(|(set, nodes)| {
             let joins =
                 parts.keys().any(|other| other.len() > 1 && set.iter().all(|tower| other.contains(tower)));
-            set.len() == 1 && joins && work(nodes).saturating_mul(SMALLEST) < total
+            set.len() == 1 && joins && work(nodes).saturating_mul(SMALLEST) < whole
         });
         let Some((set, _)) = small else { return parts };
         let tower = set.iter().next().copied().unwrap_or(0);

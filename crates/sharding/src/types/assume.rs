@@ -23,6 +23,10 @@ impl Default for Assumptions {
     }
 }
 
+/// What is estimated is never more than this, so that it can be added up for all the nodes that a file can have: a
+/// tensor of 2⁴⁰ elements or bytes is beyond every worker anyway.
+const MOST: u64 = 1 << 40;
+
 impl Assumptions {
     /// The size of one dimension.
     #[must_use]
@@ -41,13 +45,20 @@ impl Assumptions {
     /// Elements of a tensor; `None` where not even the number of its dimensions is known.
     pub(crate) fn elements(&self, ty: &ValueType) -> Option<u64> {
         let dims = ty.dims.as_ref()?;
-        Some(dims.iter().fold(1_u64, |product, dim| product.saturating_mul(self.size(dim))))
+        Some(self.product(dims).min(MOST))
+    }
+
+    /// The product of some dimensions.
+    pub(crate) fn product(&self, dims: &[Dim]) -> u64 {
+        // An empty tensor is empty, however large its other dimensions are.
+        let sizes = dims.iter().map(|dim| self.size(dim));
+        if sizes.clone().any(|size| size == 0) { 0 } else { sizes.fold(1, u64::saturating_mul) }
     }
 
     /// Bytes of a tensor; text counts 16 bytes an element.
     pub(crate) fn bytes(&self, ty: &ValueType) -> Option<u64> {
         let bits = ty.dtype.bits().map_or(128, u64::from);
-        Some(self.elements(ty)?.saturating_mul(bits).div_ceil(8))
+        Some(self.elements(ty)?.saturating_mul(bits).div_ceil(8).min(MOST))
     }
 }
 
@@ -68,5 +79,8 @@ mod tests {
         assumed.sizes.insert("past".to_owned(), 5);
         assert_eq!(assumed.elements(&ty), Some(150));
         assert_eq!(assumed.bytes(&ValueType::any(DType::F32)), None);
+        let absurd = |size| ValueType::of(DType::F32, Some(vec![Dim::Fixed(u64::MAX), Dim::Fixed(size)]));
+        assert_eq!((assumed.elements(&absurd(9)), assumed.bytes(&absurd(9))), (Some(MOST), Some(MOST)));
+        assert_eq!(assumed.bytes(&absurd(0)), Some(0));
     }
 }

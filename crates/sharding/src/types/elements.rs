@@ -16,9 +16,7 @@ pub(crate) fn elements(at: &At<'_>) -> Vec<Option<DType>> {
         (0..outputs).map(|output| if output == 0 { first } else { rest }).collect::<Vec<_>>()
     };
     match node.op_type() {
-        "Shape" | "Size" | "NonZero" | "ArgMax" | "ArgMin" | "NonMaxSuppression" | "StringNormalizer" => {
-            all(Some(DType::I64))
-        }
+        "Shape" | "Size" | "NonZero" | "ArgMax" | "ArgMin" | "NonMaxSuppression" => all(Some(DType::I64)),
         "Equal" | "Less" | "LessOrEqual" | "Greater" | "GreaterOrEqual" | "And" | "Or" | "Xor" | "Not"
         | "IsNaN" | "IsInf" => all(Some(DType::Bool)),
         "Cast" => all(code(node, "to")),
@@ -30,8 +28,10 @@ pub(crate) fn elements(at: &At<'_>) -> Vec<Option<DType>> {
         "EyeLike" | "RandomNormalLike" | "RandomUniformLike" | "Bernoulli" => {
             all(code(node, "dtype").or_else(|| like(0)))
         }
-        "RandomNormal" | "RandomUniform" | "BlackmanWindow" | "HannWindow" | "HammingWindow"
-        | "MelWeightMatrix" => all(code(node, "dtype").or(Some(DType::F32))),
+        "RandomNormal" | "RandomUniform" => all(code(node, "dtype").or(Some(DType::F32))),
+        "BlackmanWindow" | "HannWindow" | "HammingWindow" | "MelWeightMatrix" => {
+            all(code(node, "output_datatype").or(Some(DType::F32)))
+        }
         "Multinomial" => all(code(node, "dtype").or(Some(DType::I32))),
         "Where" | "CastLike" => all(like(1)),
         "OneHot" => all(like(2)),
@@ -45,7 +45,8 @@ pub(crate) fn elements(at: &At<'_>) -> Vec<Option<DType>> {
         "TopK" | "Unique" | "MaxPool" => first_then(like(0), Some(DType::I64)),
         "Dropout" => first_then(like(0), Some(DType::Bool)),
         "LayerNormalization" | "RMSNormalization" => first_then(like(0), Some(DType::F32)),
-        "EmbedLayerNormalization" => first_then(like(2), Some(DType::I32)),
+        // The normalised embedding, where the mask ends, and the embedding's sum as it was.
+        "EmbedLayerNormalization" => vec![like(2), Some(DType::I32), like(2)],
         "MatMulIntegerToFloat" | "DynamicQuantizeMatMul" => all(Some(DType::F32)),
         name if KEEPS.contains(&name) => all(like(0)),
         _ => all(None),
@@ -183,6 +184,7 @@ const KEEPS: &[&str] = &[
     "Split",
     "Sqrt",
     "Squeeze",
+    "StringNormalizer",
     "Sub",
     "Sum",
     "Swish",

@@ -1,7 +1,9 @@
 //! Hands types forward, node by node.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 
+use onnx_graph::calls;
 use onnx_graph::proto::{AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto};
 use tensor::{DType, Dim};
 
@@ -11,11 +13,16 @@ use super::{ValueType, elements, sequences, shapes};
 /// How deeply functions may call each other before nothing more is said about them.
 const MAX_CALLS: usize = 16;
 
+/// Nodes that are looked at before nothing more is said: functions that call others several times would otherwise take
+/// time without bound, because a call's types depend on what it takes.
+const MAX_VISITS: u32 = 1 << 20;
+
 /// The types of the values of the main graph, by name.
 pub(crate) fn types(model: &ModelProto) -> HashMap<String, ValueType> {
     let mut scope = Scope::default();
     if let Some(graph) = &model.graph {
-        let context = Context { model, calls: 0 };
+        let left = Cell::new(MAX_VISITS);
+        let context = Context { model, calls: 0, left: &left };
         scope.declare(graph);
         context.nodes(&graph.node, &mut scope);
     }
@@ -25,11 +32,15 @@ pub(crate) fn types(model: &ModelProto) -> HashMap<String, ValueType> {
 struct Context<'a> {
     model: &'a ModelProto,
     calls: usize,
+    /// Nodes that may still be looked at.
+    left: &'a Cell<u32>,
 }
 
 impl Context<'_> {
     fn nodes(&self, nodes: &[NodeProto], scope: &mut Scope<'_>) {
         for node in nodes {
+            let Some(left) = self.left.get().checked_sub(1) else { return };
+            self.left.set(left);
             if let Some(value) = attribute(node, "value").and_then(|found| found.t.as_deref())
                 && node.op_type() == "Constant"
                 && let Some(output) = node.output.first()
@@ -81,14 +92,11 @@ impl Context<'_> {
     }
 
     fn function(&self, node: &NodeProto) -> Option<&FunctionProto> {
-        let named = |function: &&FunctionProto| {
-            function.name() == node.op_type() && function.domain() == node.domain()
-        };
-        self.model.functions.iter().find(named)
+        self.model.functions.iter().find(|function| calls(node, function))
     }
 
     fn call(&self, function: &FunctionProto, node: &NodeProto, scope: &Scope<'_>) -> Vec<Option<ValueType>> {
-        if self.calls == MAX_CALLS {
+        if self.calls == MAX_CALLS || self.left.get() == 0 {
             return Vec::new();
         }
         let mut inner = Scope::default();
@@ -101,7 +109,7 @@ impl Context<'_> {
             }
         }
         let bound = function.node.iter().map(|inner| bind(inner, node, function)).collect::<Vec<_>>();
-        Context { model: self.model, calls: self.calls + 1 }.nodes(&bound, &mut inner);
+        Context { calls: self.calls + 1, ..*self }.nodes(&bound, &mut inner);
         function.output.iter().map(|output| inner.ty(output).cloned()).collect()
     }
 
@@ -162,19 +170,10 @@ impl Context<'_> {
         let Some(body) = attribute(node, "body").and_then(|found| found.g.as_deref()) else {
             return Vec::new();
         };
-        let scans = attribute(node, "num_scan_inputs").and_then(|found| found.i).unwrap_or(0);
-        let states = node.input.len().saturating_sub(usize::try_from(scans).unwrap_or(0));
+        // Neither what is carried from turn to turn nor what is stacked has a shape that is told here.
         let inputs = node.input.iter().map(|name| scope.ty(name).map(|ty| ValueType::any(ty.dtype)));
-        let given = self.body(body, inputs.collect(), scope).into_iter().enumerate();
-        given
-            .map(|(at, ty)| {
-                if at < states {
-                    ty.map(|ty| ValueType::any(ty.dtype))
-                } else {
-                    ty.map(|ty| ValueType::any(ty.dtype))
-                }
-            })
-            .collect()
+        let given = self.body(body, inputs.collect(), scope).into_iter();
+        given.map(|ty| ty.map(|ty| ValueType::any(ty.dtype))).collect()
     }
 }
 
@@ -265,4 +264,60 @@ fn shape_ints(at: &At<'_>) -> Option<Vec<i64>> {
         _ => None,
     };
     sizes.iter().map(fixed).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use onnx_graph::proto::{Dimension, DimensionValue, TensorShapeProto, TensorType, TypeProto};
+    use onnx_graph::proto::{TypeValue, ValueInfoProto};
+
+    use super::*;
+
+    fn input(name: &str, dtype: DType, dims: &[i64]) -> ValueInfoProto {
+        let dim = |&size: &i64| Dimension { value: Some(DimensionValue::DimValue(size)), denotation: None };
+        let shape = Some(TensorShapeProto { dim: dims.iter().map(dim).collect() });
+        let tensor = TensorType { elem_type: Some(dtype.onnx_code()), shape };
+        let r#type = Some(TypeProto { value: Some(TypeValue::TensorType(tensor)), denotation: None });
+        ValueInfoProto { name: Some(name.to_owned()), r#type, ..ValueInfoProto::default() }
+    }
+
+    /// What one node gives, as element types and ranks, from inputs of these types.
+    #[track_caller]
+    fn check(op: &str, code: Option<(&str, DType)>, inputs: &[DType], expected: &[(DType, Option<usize>)]) {
+        let names: Vec<String> = (0..inputs.len()).map(|at| format!("i{at}")).collect();
+        let outputs: Vec<String> = (0..expected.len()).map(|at| format!("o{at}")).collect();
+        let attribute = code.map(|(name, dtype)| AttributeProto {
+            name: Some(name.to_owned()),
+            i: Some(dtype.onnx_code().into()),
+            ..AttributeProto::default()
+        });
+        let node = NodeProto {
+            op_type: Some(op.to_owned()),
+            input: names.clone(),
+            output: outputs.clone(),
+            attribute: attribute.into_iter().collect(),
+            ..NodeProto::default()
+        };
+        let input = names.iter().zip(inputs).map(|(name, &dtype)| input(name, dtype, &[2, 3])).collect();
+        let graph = GraphProto { node: vec![node], input, ..GraphProto::default() };
+        let found = types(&ModelProto { graph: Some(graph), ..ModelProto::default() });
+        let found: Vec<_> = outputs
+            .iter()
+            .map(|name| found.get(name).map(|ty| (ty.dtype, ty.dims.as_ref().map(Vec::len))))
+            .collect();
+        assert_eq!(found, expected.iter().copied().map(Some).collect::<Vec<_>>(), "{op}");
+    }
+
+    #[test]
+    fn element_types_that_are_easily_mistaken() {
+        check("StringNormalizer", None, &[DType::String], &[(DType::String, None)]);
+        let half = Some(("output_datatype", DType::F16));
+        for op in ["HannWindow", "HammingWindow", "BlackmanWindow", "MelWeightMatrix"] {
+            check(op, None, &[DType::I64], &[(DType::F32, None)]);
+            check(op, half, &[DType::I64], &[(DType::F16, None)]);
+        }
+        let embedded = [(DType::F16, Some(3)), (DType::I32, Some(1)), (DType::F16, Some(3))];
+        check("EmbedLayerNormalization", None, &[DType::I32, DType::I32, DType::F16], &embedded);
+        check("RandomNormalLike", Some(("dtype", DType::F16)), &[DType::F32], &[(DType::F16, Some(2))]);
+    }
 }

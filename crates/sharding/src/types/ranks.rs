@@ -35,7 +35,7 @@ pub(crate) fn ranks(at: &At<'_>) -> Vec<Dims> {
         "GroupQueryAttention" | "MultiHeadAttention" if at.has(1) => with(like(0), open(4)),
         "GroupQueryAttention" | "MultiHeadAttention" => with(open(3), open(4)),
         "Attention" => with(ranked(0), open(at.dims(4).map_or(4, <[Dim]>::len))),
-        "EmbedLayerNormalization" => with(open(3), open(1)),
+        "EmbedLayerNormalization" => vec![open(3), open(1), open(3)],
         _ => Vec::new(),
     }
 }
@@ -49,7 +49,7 @@ fn gather_nd(at: &At<'_>) -> Dims {
     let (data, places) = (at.dims(0)?, at.dims(1)?);
     let Dim::Fixed(depth) = places.last()? else { return None };
     let batch = usize::try_from(at.int("batch_dims").unwrap_or(0)).ok()?;
-    let rank = (data.len() + places.len()).checked_sub(usize::try_from(*depth).ok()? + 1 + batch)?;
+    let rank = (data.len() + places.len()).checked_sub(usize::try_from(*depth).ok()?.checked_add(1)?.checked_add(batch)?)?;
     Some(vec![Dim::Unknown; rank])
 }
 

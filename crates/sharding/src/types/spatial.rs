@@ -39,25 +39,27 @@ fn windows(at: &At<'_>, dims: &[Dim], window: &[i64], rank: usize) -> Option<Vec
     if window.len() != rank {
         return None;
     }
+    // In twice as many bits nothing that a file says can overflow.
     let each = |name: &str, place: usize, default: i64| {
-        at.ints(name).and_then(|values| values.get(place)).copied().unwrap_or(default)
+        i128::from(at.ints(name).and_then(|values| values.get(place)).copied().unwrap_or(default))
     };
+    let fixed = |size: i128| i64::try_from(size).map_or(Dim::Unknown, fixed);
     let same = at.text("auto_pad").is_some_and(|pad| pad.starts_with(b"SAME"));
     let valid = at.text("auto_pad").is_some_and(|pad| pad == b"VALID");
     let up = at.int("ceil_mode").unwrap_or(0) != 0;
     let fit = |(place, dim): (usize, &Dim)| {
         let stride = each("strides", place, 1).max(1);
-        let Some(size) = size(dim) else {
-            let span = each("dilations", place, 1) * (window[place] - 1);
+        let reach = each("dilations", place, 1) * (i128::from(window[place]) - 1);
+        let Some(size) = size(dim).map(i128::from) else {
             let pads = each("pads", place, 0) + each("pads", place + rank, 0);
-            let keeps = stride == 1 && (same || pads == span);
+            let keeps = stride == 1 && (same || pads == reach);
             return if keeps { dim.clone() } else { Dim::Unknown };
         };
         if same {
-            return fixed(size.div_euclid(stride) + i64::from(size % stride != 0));
+            return fixed(size.div_euclid(stride) + i128::from(size % stride != 0));
         }
         let pads = if valid { 0 } else { each("pads", place, 0) + each("pads", place + rank, 0) };
-        let room = size + pads - each("dilations", place, 1) * (window[place] - 1) - 1;
+        let room = size + pads - reach - 1;
         // Whether a window that only partly fits counts depends on the padding; nothing is said rather than too much.
         if up && room % stride != 0 { Dim::Unknown } else { fixed(room.div_euclid(stride) + 1) }
     };

@@ -16,7 +16,7 @@ pub enum WriteError {
         #[source]
         source: io::Error,
     },
-    /// A part would take the place of a file that the model consists of.
+    /// A file that the model consists of would be written over, or removed as a part of an older plan.
     #[error("{} is a file of the model itself: choose another folder", path.display())]
     WouldOverwrite {
         /// The file.

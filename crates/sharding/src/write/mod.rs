@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 pub use error::WriteError;
 use stream::{Sources, write_model};
 
-use crate::plan::{DataFile, Plan, Sharding};
+use crate::plan::{DataFile, Plan, Sharding, Stage, is_plain};
 
 /// How parts are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,12 +35,14 @@ impl Default for WriteOptions {
 /// Each file appears whole or not at all. Where the folder has an older plan, that and its parts are removed first. Returns the plan as it was written, with the hashes of the files.
 ///
 /// # Errors
-/// A file that cannot be read or written, or that is a file of the model itself.
+/// A file that cannot be read or written, or that is a file of the model itself; then nothing was removed.
 pub fn write(sharding: &Sharding<'_>, folder: &Path, options: &WriteOptions) -> Result<Plan, WriteError> {
     fs::create_dir_all(folder).map_err(|source| WriteError::Write { path: folder.to_owned(), source })?;
     let mut plan = sharding.plan.clone();
-    spare_sources(sharding, folder)?;
-    clear(folder)?;
+    let older = older(folder);
+    // Before anything is removed: the model may be a part that the older plan names.
+    spare_sources(sharding, coming(&plan, folder).iter().chain(&older))?;
+    clear(older)?;
     let mut sources = Sources::new(sharding.file);
     for (stage, part) in plan.stages.iter_mut().zip(&sharding.parts) {
         let beside = stage.weight_bytes > options.inline_limit;
@@ -63,34 +65,42 @@ pub fn write(sharding: &Sharding<'_>, folder: &Path, options: &WriteOptions) -> 
     Ok(plan)
 }
 
-/// Refuses to write over what is read.
-fn spare_sources(sharding: &Sharding<'_>, folder: &Path) -> Result<(), WriteError> {
+/// The files that writing a plan puts there, drafts included.
+fn coming(plan: &Plan, folder: &Path) -> Vec<PathBuf> {
+    let files = plan.stages.iter().flat_map(|stage| [stage.file.clone(), format!("{}.data", stage.file)]);
+    let whole = files.chain(["plan.json".to_owned()]);
+    whole.flat_map(|name| [folder.join(format!("{name}.draft")), folder.join(name)]).collect()
+}
+
+/// An older plan of ours and the files that it names; nothing where there is none.
+fn older(folder: &Path) -> Vec<PathBuf> {
+    let path = folder.join("plan.json");
+    let Ok(text) = fs::read(&path) else { return Vec::new() };
+    // A file that happens to have that name is none of our business.
+    let Ok(old) = serde_json::from_slice::<Plan>(&text) else { return Vec::new() };
+    let names = old.stages.iter().flat_map(Stage::files).filter(|name| is_plain(name));
+    std::iter::once(path).chain(names.map(|name| folder.join(name))).collect()
+}
+
+/// Refuses to write over or to remove what is read.
+fn spare_sources<'p>(
+    sharding: &Sharding<'_>,
+    mut touched: impl Iterator<Item = &'p PathBuf>,
+) -> Result<(), WriteError> {
     let external = sharding.file.model().external_files().iter().map(|file| sharding.file.locate(&file.path));
     let sources: Vec<PathBuf> = external
         .chain([sharding.file.path().to_owned()])
         .filter_map(|path| path.canonicalize().ok())
         .collect();
-    let data = sharding.plan.stages.iter().map(|stage| format!("{}.data", stage.file));
-    let files = sharding.plan.stages.iter().map(|stage| stage.file.clone());
-    for name in files.chain(data) {
-        let path = folder.join(name);
-        if path.canonicalize().is_ok_and(|found| sources.contains(&found)) {
-            return Err(WriteError::WouldOverwrite { path });
-        }
+    match touched.find(|path| path.canonicalize().is_ok_and(|found| sources.contains(&found))) {
+        Some(path) => Err(WriteError::WouldOverwrite { path: path.clone() }),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// Removes an older plan and its parts, so that no plan ever stands beside the parts of another one.
-fn clear(folder: &Path) -> Result<(), WriteError> {
-    let path = folder.join("plan.json");
-    let Ok(text) = fs::read(&path) else { return Ok(()) };
-    // Only what a plan of ours names is removed; a file that happens to have that name is none of our business.
-    let Ok(old) = serde_json::from_slice::<Plan>(&text) else { return Ok(()) };
-    let data = old.stages.iter().flat_map(|stage| &stage.data).map(|data| &data.file);
-    let names = old.stages.iter().map(|stage| &stage.file).chain(data);
-    let plain = names.filter(|name| !name.contains(['/', '\\']));
-    for path in std::iter::once(path).chain(plain.map(|name| folder.join(name))) {
+fn clear(older: Vec<PathBuf>) -> Result<(), WriteError> {
+    for path in older {
         match fs::remove_file(&path) {
             Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
                 return Err(WriteError::Write { path, source });

@@ -3,17 +3,17 @@
 //! A protobuf message may have its fields in any order, so everything but the initializers is encoded as usual, and the
 //! initializers follow one by one. Only the length of the graph has to be known before.
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::PathBuf;
 
-use onnx_graph::proto::{DataLocation, GraphProto, ModelProto, StringStringEntryProto, TensorProto};
+use onnx_graph::proto::{GraphProto, ModelProto, TensorProto};
 use prost::Message as _;
 
 use super::{Draft, WriteError};
 use crate::read::wire::{LENGTH, put_key, put_varint, varint_len};
-use crate::read::{ModelFile, Place};
+use crate::read::skim::located;
+use crate::read::{ModelFile, Place, bare};
 
 /// Bytes that are copied at a time.
 const BUFFER: usize = 1 << 20;
@@ -24,25 +24,25 @@ const ALIGN: u64 = 64 << 10;
 /// Weights below this many bytes are not aligned, and stay in the model.
 const SMALL: u64 = 1024;
 
-/// The files that weights are copied from, each opened once.
+/// The files that weights are copied from. Only the last one is open: a model can have more of them than a process may.
 pub(crate) struct Sources<'m> {
     file: &'m ModelFile,
-    open: HashMap<PathBuf, File>,
+    open: Option<(PathBuf, File)>,
     buffer: Vec<u8>,
 }
 
 impl<'m> Sources<'m> {
     pub(crate) fn new(file: &'m ModelFile) -> Self {
-        Self { file, open: HashMap::new(), buffer: vec![0; BUFFER] }
+        Self { file, open: None, buffer: vec![0; BUFFER] }
     }
 
     fn copy(&mut self, place: &Place, out: &mut Draft) -> Result<(), WriteError> {
         let failed = |source| WriteError::Weights { path: place.file.clone(), source };
-        if !self.open.contains_key(&place.file) {
-            let file = File::open(&place.file).map_err(failed)?;
-            self.open.insert(place.file.clone(), file);
-        }
-        let Some(file) = self.open.get_mut(&place.file) else { return Ok(()) };
+        let file = match self.open.take().filter(|(path, _)| *path == place.file) {
+            Some((_, file)) => file,
+            None => File::open(&place.file).map_err(failed)?,
+        };
+        let (_, file) = self.open.insert((place.file.clone(), file));
         file.seek(SeekFrom::Start(place.offset)).map_err(failed)?;
         let mut left = place.length;
         while left > 0 {
@@ -168,21 +168,8 @@ fn beside(
     data.put(&vec![0; (data.at().next_multiple_of(ALIGN) - data.at()) as usize])?;
     let offset = data.at();
     sources.copy(&place, data)?;
-    let entry =
-        |key: &str, value: String| StringStringEntryProto { key: Some(key.to_owned()), value: Some(value) };
-    let external_data = vec![
-        entry("location", name.to_owned()),
-        entry("offset", offset.to_string()),
-        entry("length", place.length.to_string()),
-    ];
-    let data_location = Some(DataLocation::External as i32);
-    let head = TensorProto { external_data, data_location, ..bare(weight) }.encode_to_vec();
+    let head = located(bare(weight), name, offset, place.length).encode_to_vec();
     Ok(Staged { head, payload: None })
-}
-
-/// A weight without its data and without where that was.
-fn bare(weight: &TensorProto) -> TensorProto {
-    TensorProto { external_data: Vec::new(), data_location: None, ..weight.clone() }
 }
 
 #[cfg(test)]

@@ -60,6 +60,6 @@ fn cut(args: &Args) -> Result<(), Failure> {
 
 fn dimension(text: &str) -> Result<(String, u64), String> {
     let (name, size) = text.split_once('=').ok_or("expected NAME=SIZE")?;
-    let size = size.parse().map_err(|_| format!("{size:?} is no size"))?;
+    let size = size.parse().ok().filter(|&size| size > 0).ok_or_else(|| format!("{size:?} is no size"))?;
     Ok((name.to_owned(), size))
 }
