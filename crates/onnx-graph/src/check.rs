@@ -57,7 +57,8 @@ fn check_calls(functions: &[FunctionProto]) -> Result<(), OnnxError> {
             {
                 callers[called].push(at);
             }
-            let graphs = node.attribute.iter().flat_map(|own| own.g.as_deref().into_iter().chain(&own.graphs));
+            let graphs =
+                node.attribute.iter().flat_map(|own| own.g.as_deref().into_iter().chain(&own.graphs));
             open.extend(graphs.flat_map(|graph| &graph.node));
         }
     }

@@ -246,11 +246,8 @@ fn functions_that_call_themselves() {
             model.functions = vec![function("a", "a")];
             let call = model.functions[0].node.remove(0);
             let mut holder = node("If", &["x"], &["y"]);
-            let body = GraphProto {
-                node: vec![call],
-                output: vec![value("y", 1, &[])],
-                ..GraphProto::default()
-            };
+            let body =
+                GraphProto { node: vec![call], output: vec![value("y", 1, &[])], ..GraphProto::default() };
             let g = Some(Box::new(body));
             holder.attribute = vec![AttributeProto { g, ..AttributeProto::default() }];
             model.functions[0].node = vec![holder];

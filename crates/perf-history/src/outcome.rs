@@ -65,7 +65,7 @@ impl Outcome {
         match self {
             Self::Ok => Verdict::Success,
             Self::WrongNumbers | Self::WorkerVanished => Verdict::Failure,
-            Self::Reported(FailureKind::Cancelled) => Verdict::Neutral,
+            Self::Reported(FailureKind::Cancelled | FailureKind::CachesLost) => Verdict::Neutral,
             Self::Reported(kind) if kind.is_callers_fault() => Verdict::Neutral,
             Self::Reported(_) | Self::TimedOut(TimeoutPhase::Loading | TimeoutPhase::Running) => {
                 Verdict::Failure

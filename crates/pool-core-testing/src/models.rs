@@ -45,6 +45,7 @@ pub fn identity_model_of(name: &str, memory_bytes: u64) -> Arc<Model> {
         signature: Signature { inputs: vec![spec.clone()], outputs: vec![spec] },
         files: vec![file],
         memory_estimate_bytes: memory_bytes,
+        caches: Arc::default(),
     })
 }
 

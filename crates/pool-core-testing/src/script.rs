@@ -50,6 +50,8 @@ pub struct Counts {
     pub runs: u64,
     /// Calls to unload.
     pub unloads: u64,
+    /// Calls to drop a sequence's caches.
+    pub releases: u64,
     /// Runs in flight now.
     pub running: u64,
     /// The most runs that ever were in flight.

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use pool_core::{LinkError, LoadCall, LoadReport, RunCall, RunReply, WorkerLink};
 use tensor::{NamedTensor, Tensor};
 use tokio_util::sync::CancellationToken;
-use vocab::{DeviceKind, FailureKind, SessionId};
+use vocab::{CachesAt, DeviceKind, FailureKind, SequenceId, SessionId};
 
 use crate::{Counts, Step};
 
@@ -216,6 +216,11 @@ impl WorkerLink for FakeWorker {
                 .map(|one| shifted(one, off))
                 .collect(),
             in_page_ms: started.elapsed().as_secs_f64() * 1e3,
+            caches: call.step.map(|step| CachesAt {
+                epoch: step.epoch,
+                position: step.position + 1,
+                length: step.position + 1,
+            }),
         })
     }
 
@@ -235,6 +240,11 @@ impl WorkerLink for FakeWorker {
         };
         act(step, &CancellationToken::new()).await?;
         self.state.lock().sessions.remove(&session);
+        Ok(())
+    }
+
+    async fn release(&self, _: SessionId, _: SequenceId) -> Result<(), LinkError> {
+        self.state.lock().counts.releases += 1;
         Ok(())
     }
 }

@@ -111,6 +111,7 @@ fn submission(model: &Arc<Model>) -> Submission {
         preload: false,
         bytes_in: 0,
         worker: None,
+        stateful: false,
     }
 }
 

@@ -15,7 +15,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use vocab::{ModelHash, RequestId, SessionId, WorkerId};
+use vocab::{CachesAt, ModelHash, RequestId, SessionId, Step, WorkerId};
 
 use crate::calls;
 use crate::check::{Case, Check, Finding, Origin, Party, Store};
@@ -32,6 +32,7 @@ pub(crate) struct Waiter {
     pub(crate) answer: oneshot::Sender<Result<Completed, RunError>>,
     pub(crate) inputs: Arc<[NamedTensor]>,
     pub(crate) outputs: Option<Arc<[Arc<str>]>>,
+    pub(crate) step: Option<Step>,
 }
 
 /// A worker that is in the pool.
@@ -68,8 +69,18 @@ pub(crate) struct Inner<L> {
     stopped: CancellationToken,
 }
 
-/// The outputs of the run that has just ended, with the request that they belong to.
-type Outputs = Option<(RequestId, Vec<NamedTensor>)>;
+/// What the run gave that has just ended, with the request that it belongs to.
+type Outputs = Option<(RequestId, Given)>;
+
+/// What a run gave.
+#[derive(Default)]
+struct Given {
+    outputs: Vec<NamedTensor>,
+    caches: Option<CachesAt>,
+}
+
+/// A worker, how to hear that it is gone, and some of its sessions.
+type Reach<L> = (Arc<L>, Arc<Gone>, Vec<SessionId>);
 
 /// What is left to do once the lock is released.
 enum Deed<L> {
@@ -296,9 +307,9 @@ impl<L: WorkerLink> Inner<L> {
         result: Result<RunReply, LinkError>,
     ) {
         let (outputs, result) = match result {
-            Ok(RunReply { outputs, in_page_ms }) => {
+            Ok(RunReply { outputs, in_page_ms, caches }) => {
                 let end = RunEnd { in_page_ms, bytes_out: bytes_of(&outputs) };
-                (Some((request, outputs)), Ok(end))
+                (Some((request, Given { outputs, caches })), Ok(end))
             }
             Err(error) => (None, Err(error)),
         };
@@ -317,6 +328,17 @@ impl<L: WorkerLink> Inner<L> {
 
     pub(crate) fn unload_done(self: &Arc<Self>, session: SessionId, result: Result<(), LinkError>) {
         self.with(None, |state, now| state.core.unload_done(now, session, result));
+    }
+
+    /// How to reach a worker, and the sessions of a model there that can run.
+    pub(crate) fn sessions_of(&self, worker: WorkerId, model: ModelHash) -> Option<Reach<L>> {
+        let state = self.state.lock();
+        let joined = state.joined.get(&worker)?;
+        Some((
+            Arc::clone(&joined.link),
+            Arc::clone(&joined.gone),
+            state.core.ready_sessions(worker, model).collect(),
+        ))
     }
 
     /// Makes a canary known, from the caller.
@@ -379,9 +401,9 @@ impl<L: WorkerLink> State<L> {
             Action::Observe(observation) => Deed::Observe(observation),
             Action::Finish { request, result } => {
                 let waiter = self.waiters.remove(&request)?;
-                let own = outputs.take_if(|(owner, _)| *owner == request).map(|(_, outputs)| outputs);
-                let outputs = own.unwrap_or_default();
-                Deed::Answer(waiter, result.map(|report: RunReport| Completed { outputs, report }))
+                let own = outputs.take_if(|(owner, _)| *owner == request).map(|(_, given)| given);
+                let Given { outputs, caches } = own.unwrap_or_default();
+                Deed::Answer(waiter, result.map(|report: RunReport| Completed { outputs, report, caches }))
             }
             Action::CancelRun { lease } => Deed::Cancel(self.runs.get(&lease)?.clone()),
             Action::CancelLoad { session } => Deed::Cancel(self.loads.get(&session)?.clone()),
@@ -404,7 +426,7 @@ impl<L: WorkerLink> State<L> {
                     dims,
                     names: waiter.outputs.clone(),
                     // The bytes of tensors are shared, not copied.
-                    outputs: answered.clone(),
+                    outputs: answered.outputs.clone(),
                 };
                 let (others, subject) = (others.collect(), party(worker, session)?);
                 Deed::Check(Box::new(Check { request, model, fixed, subject, others, case, turn }))
@@ -419,6 +441,7 @@ impl<L: WorkerLink> State<L> {
                     session,
                     inputs: Arc::clone(&waiter.inputs),
                     outputs: waiter.outputs.clone(),
+                    step: waiter.step,
                     deadline: deadline.into(),
                     cancel,
                 };

@@ -62,7 +62,7 @@ pub use held::Held;
 pub use learning::{Learning, ObservationSink};
 pub use link::{LinkError, LoadCall, LoadReport, RunCall, RunReply, WorkerLink};
 pub use membership::Membership;
-pub use model::{Model, ModelFile, ModelSource};
+pub use model::{Cache, Model, ModelFile, ModelSource};
 pub use perf_history::Observation;
 pub use pool::{DrainReport, Pool, PoolStats, Ticket};
 pub use request::{Completed, Constraints, Preload, Request, RunReport};

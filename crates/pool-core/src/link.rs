@@ -6,7 +6,7 @@ use std::time::Duration;
 use tensor::{Bindings, NamedTensor};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use vocab::{Backend, DeviceKind, FailureKind, RequestId, SessionId};
+use vocab::{Backend, CachesAt, DeviceKind, FailureKind, RequestId, SequenceId, SessionId, Step};
 
 use crate::Model;
 
@@ -29,6 +29,13 @@ pub trait WorkerLink: Send + Sync + 'static {
     /// Drops a session and its memory. The pool never calls it for a session with a run in flight, and expects an
     /// answer within [`PoolConfig::unload_timeout`](crate::PoolConfig::unload_timeout).
     fn unload(&self, session: SessionId) -> impl Future<Output = Result<(), LinkError>> + Send;
+
+    /// Drops the caches that a session has of a sequence. What is not there counts as dropped.
+    fn release(
+        &self,
+        session: SessionId,
+        sequence: SequenceId,
+    ) -> impl Future<Output = Result<(), LinkError>> + Send;
 }
 
 /// A request to load a model.
@@ -78,6 +85,9 @@ pub struct RunCall {
     pub inputs: Arc<[NamedTensor]>,
     /// The names of the outputs that are wanted; `None` for all of them.
     pub outputs: Option<Arc<[Arc<str>]>>,
+    /// The step that this is; `None` for a run that leaves nothing behind. A session whose caches are not those of the
+    /// step answers [`FailureKind::CachesLost`], and computes nothing.
+    pub step: Option<Step>,
     /// When the pool gives up and cancels.
     pub deadline: Instant,
     /// Fires when nobody waits for the result any more.
@@ -91,6 +101,8 @@ pub struct RunReply {
     pub outputs: Vec<NamedTensor>,
     /// What the page spent computing, in milliseconds.
     pub in_page_ms: f64,
+    /// What the session's caches hold now, where the run was a step.
+    pub caches: Option<CachesAt>,
 }
 
 /// Why a call failed.

@@ -1,10 +1,11 @@
 //! What the pool knows about a model: its identity, its files and how much memory it may take.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use tensor::Signature;
-use vocab::{ModelHash, ModelType};
+use vocab::{ModelHash, ModelType, Step};
 
 /// A model that workers can load.
 #[derive(Debug, Clone)]
@@ -25,9 +26,28 @@ pub struct Model {
     pub files: Vec<ModelFile>,
     /// How much memory one loaded session takes on a worker, in bytes, as far as one can tell beforehand.
     pub memory_estimate_bytes: u64,
+    /// The caches that a session keeps from step to step of a sequence; empty where there are none.
+    pub caches: Arc<[Cache]>,
+}
+
+/// A cache of a model: an input whose value in the next step an output gives.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Cache {
+    /// The input.
+    pub past: Arc<str>,
+    /// The output.
+    pub present: Arc<str>,
+    /// The dimension along which it grows with each step, where it does.
+    pub axis: Option<usize>,
 }
 
 impl Model {
+    /// Whether an input is not sent with a step, because the session has it from the step before.
+    #[must_use]
+    pub fn keeps(&self, input: &str, step: Step) -> bool {
+        step.position > 0 && self.caches.iter().any(|cache| &*cache.past == input)
+    }
+
     /// Whether most of its weights have fewer than 32 bits, so that engines may differ by more than rounding of floats.
     pub(crate) fn is_coarse(&self) -> bool {
         !matches!(self.precision.as_str(), "" | "FP32" | "FP64" | "float32" | "float64")

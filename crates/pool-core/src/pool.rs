@@ -8,16 +8,16 @@ use std::time::Duration;
 use telemetry::{Event, LeaveCause, RejectReason, Telemetry};
 use tensor::NamedTensor;
 use tokio::sync::oneshot;
-use vocab::{RequestId, WorkerId};
+use vocab::{Backend, FailureKind, ModelHash, RequestId, SequenceId, Step, WorkerId};
 
 use crate::check::{Canary, Case};
-use crate::core::{BreakerStatus, Core, CoreStats, Stance, Submission};
+use crate::core::{BreakerStatus, Core, CoreStats, Prospect, Stance, Submission};
 use crate::driver::{Inner, Waiter};
 use crate::membership::Membership;
 use crate::selection::Selector;
 use crate::{
-    Completed, ConfigError, Held, Learning, Model, PoolConfig, Preload, Request, RunError, RunReport,
-    WorkerInfo, WorkerLink,
+    Completed, ConfigError, Held, Learning, LinkError, Model, PoolConfig, Preload, Request, RunError,
+    RunReport, WorkerInfo, WorkerLink,
 };
 
 /// Workers that join and leave, and the requests that they compute.
@@ -153,21 +153,25 @@ impl<L: WorkerLink> Pool<L> {
     /// The request was refused: [`RunError::InvalidInput`], [`RunError::UnknownOutput`], [`RunError::QueueFull`],
     /// [`RunError::NoWorker`], [`RunError::ModelTooLarge`] or [`RunError::ShuttingDown`].
     pub fn submit(&self, request: Request) -> Result<Ticket<L>, RunError> {
-        let Request { model, inputs, outputs, constraints } = request;
+        let Request { model, inputs, outputs, constraints, worker, step } = request;
         let refused = |error| {
             self.inner().emit(Event::RequestRejected { reason: RejectReason::InvalidInput });
             error
         };
-        let dims = model.signature.bind(&inputs).map_err(|error| refused(RunError::InvalidInput(error)))?;
+        let bound = match step {
+            Some(step) => model.signature.bind_without(&inputs, |input| model.keeps(input, step)),
+            None => model.signature.bind(&inputs),
+        };
+        let dims = bound.map_err(|error| refused(RunError::InvalidInput(error)))?;
         let unknown =
             outputs.iter().flat_map(|names| names.iter()).find(|name| model.signature.output(name).is_none());
         if let Some(unknown) = unknown {
             return Err(refused(RunError::UnknownOutput(unknown.to_string())));
         }
         let bytes_in = bytes_of(&inputs);
-        let submission =
-            Submission { model, dims: Arc::new(dims), constraints, preload: false, bytes_in, worker: None };
-        self.enter(submission, inputs, outputs)
+        let (dims, stateful) = (Arc::new(dims), step.is_some());
+        let submission = Submission { model, dims, constraints, preload: false, bytes_in, worker, stateful };
+        self.enter(submission, inputs, outputs, step)
     }
 
     fn enter(
@@ -175,9 +179,10 @@ impl<L: WorkerLink> Pool<L> {
         submission: Submission,
         inputs: Arc<[NamedTensor]>,
         outputs: Option<Arc<[Arc<str>]>>,
+        step: Option<Step>,
     ) -> Result<Ticket<L>, RunError> {
         let (answer, receiver) = oneshot::channel();
-        let request = self.inner().submit(submission, Waiter { answer, inputs, outputs })?;
+        let request = self.inner().submit(submission, Waiter { answer, inputs, outputs, step })?;
         Ok(Ticket { receiver, request, pool: Arc::downgrade(self.inner()), armed: true })
     }
 
@@ -199,9 +204,47 @@ impl<L: WorkerLink> Pool<L> {
     /// Like [`run`](Self::run).
     pub async fn preload(&self, preload: Preload) -> Result<RunReport, RunError> {
         let Preload { model, dims, constraints, worker } = preload;
-        let submission = Submission { model, dims, constraints, preload: true, bytes_in: 0, worker };
-        let completed = self.enter(submission, Arc::new([]), None)?.await?;
+        let submission =
+            Submission { model, dims, constraints, preload: true, bytes_in: 0, worker, stateful: false };
+        let completed = self.enter(submission, Arc::new([]), None, None)?.await?;
         Ok(completed.report)
+    }
+
+    /// The workers that could take a model, best first; see [`Core::prospects`].
+    #[must_use]
+    pub fn prospects(&self, model: &Model, backends: &[Backend], ours: &[&Model]) -> Vec<Prospect> {
+        self.inner().decide(|core, now| core.prospects(now, model, backends, ours))
+    }
+
+    /// Has a worker give up the memory of a model: of each of its sessions there as soon as the runs that it has are over,
+    /// and nobody waits for it. Answers whether there was one.
+    pub fn unload(&self, worker: WorkerId, model: ModelHash) -> bool {
+        self.inner().decide(|core, now| core.unload(now, worker, model))
+    }
+
+    /// Has a worker drop the caches of a sequence, and waits until it has.
+    ///
+    /// # Errors
+    /// What the worker said. Where it is not there any more, or has the model not loaded, its caches are gone too.
+    pub async fn release(
+        &self,
+        worker: WorkerId,
+        model: ModelHash,
+        sequence: SequenceId,
+    ) -> Result<(), LinkError> {
+        let Some((link, gone, sessions)) = self.inner().sessions_of(worker, model) else { return Ok(()) };
+        for session in sessions {
+            // Cancellation safety: nothing is kept for a release; where it is given up, the page may go on to do it.
+            tokio::select! {
+                biased;
+                released = link.release(session, sequence) => match released {
+                    Err(LinkError::Reported { kind: FailureKind::NoSuchSession, message: _ }) => {}
+                    other => other?,
+                },
+                () = gone.token.cancelled() => return Ok(()),
+            }
+        }
+        Ok(())
     }
 
     /// What the pool holds now.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tensor::{Bindings, NamedTensor};
-use vocab::{Backend, BrowserName, DeviceKind, RequestId, WorkerId};
+use vocab::{Backend, BrowserName, CachesAt, DeviceKind, RequestId, Step, WorkerId};
 
 use crate::Model;
 use crate::selection::Decision;
@@ -43,13 +43,25 @@ pub struct Request {
     pub outputs: Option<Arc<[Arc<str>]>>,
     /// Where, how urgently and how long.
     pub constraints: Constraints,
+    /// The only worker that is to run it. Where that one is out of the pool, nobody can. Default: whichever fits.
+    pub worker: Option<WorkerId>,
+    /// The step of a sequence that this is; its caches are where the steps before it were computed, so the worker is to be
+    /// named as well. Default: none.
+    pub step: Option<Step>,
 }
 
 impl Request {
     /// A request for all outputs, with default constraints.
     #[must_use]
     pub fn new(model: Arc<Model>, inputs: impl Into<Arc<[NamedTensor]>>) -> Self {
-        Self { model, inputs: inputs.into(), outputs: None, constraints: Constraints::default() }
+        Self {
+            model,
+            inputs: inputs.into(),
+            outputs: None,
+            constraints: Constraints::default(),
+            worker: None,
+            step: None,
+        }
     }
 }
 
@@ -83,6 +95,8 @@ pub struct Completed {
     pub outputs: Vec<NamedTensor>,
     /// Where and how they were computed.
     pub report: RunReport,
+    /// What the session's caches hold now, where the request was a step.
+    pub caches: Option<CachesAt>,
 }
 
 /// Where and how a result was computed. Times are milliseconds.

@@ -7,7 +7,8 @@ use std::time::Duration;
 use onnx_graph::Model;
 use parking_lot::Mutex;
 use sharding::{
-    CacheKeeper, CachesAt, HostError, LoadCall, Plan, RunCall, RunReply, StageHost, Unload, WorkerHealth,
+    CacheKeeper, CachesAt, HostError, LoadCall, Plan, RunCall, RunReply, Stage, StageHost, Unload,
+    WorkerHealth,
 };
 use tensor::NamedTensor;
 use vocab::{SessionId, WorkerId};
@@ -63,6 +64,7 @@ struct Inner {
     alive: BTreeMap<WorkerId, bool>,
     sessions: HashMap<SessionId, Session>,
     script: BTreeMap<usize, VecDeque<Fault>>,
+    ranks: BTreeMap<usize, BTreeMap<WorkerId, u32>>,
     load_faults: u32,
     unload_hangs: u32,
     ran: Vec<Ran>,
@@ -89,6 +91,11 @@ impl ScriptedHost {
     /// Has the next runs of a stage fail, one for each fault.
     pub fn fail(&self, stage: usize, faults: &[Fault]) {
         self.inner.lock().script.entry(stage).or_default().extend(faults);
+    }
+
+    /// Has a worker be at some place among those for a stage; the others are at the first.
+    pub fn rank(&self, stage: usize, worker: WorkerId, rank: u32) {
+        self.inner.lock().ranks.entry(stage).or_default().insert(worker, rank);
     }
 
     /// Has the next loads fail.
@@ -268,9 +275,13 @@ impl StageHost for ScriptedHost {
         Ok(())
     }
 
-    async fn health(&self) -> Vec<WorkerHealth> {
+    async fn health(&self, stage: &Stage) -> Vec<WorkerHealth> {
         let inner = self.inner.lock();
-        let row = |(&worker, &alive): (&WorkerId, &bool)| WorkerHealth { worker, alive, free_bytes: None };
+        let ranks = inner.ranks.get(&stage.index);
+        let row = |(&worker, &alive): (&WorkerId, &bool)| {
+            let rank = ranks.and_then(|ranks| ranks.get(&worker)).copied().unwrap_or_default();
+            WorkerHealth { worker, alive, free_bytes: None, rank }
+        };
         inner.alive.iter().map(row).collect()
     }
 }

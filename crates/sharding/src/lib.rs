@@ -47,15 +47,16 @@ mod types;
 mod write;
 
 pub use exec::{
-    Answer, CacheKeeper, CachesAt, CachesLost, ComponentMetrics, Executor, ExecutorConfig,
-    ExecutorConfigError, ExecutorStats, HostError, LoadCall, Phase, RunCall, RunError, RunMetrics, RunReply,
-    Sequence, SequenceId, StageError, StageHost, Step, Unload, WorkerHealth,
+    Answer, CacheKeeper, CachesLost, ComponentMetrics, Executor, ExecutorConfig, ExecutorConfigError,
+    ExecutorStats, HostError, LoadCall, Phase, RunCall, RunError, RunMetrics, RunReply, Sequence, StageError,
+    StageHost, Unload, WorkerHealth,
 };
 pub use plan::{
-    BrokenPlan, DataFile, Estimate, Flow, Link, Output, Plan, PlanError, Request, Sharding, Shared, Stage, State,
-    Verdict, WorkerSpec, plan, plan_given, svg,
+    BrokenPlan, DataFile, Estimate, Flow, Link, Output, Plan, PlanError, Request, Sharding, Shared, Stage,
+    State, Verdict, WorkerSpec, plan, plan_given, svg,
 };
 pub use read::{ModelFile, ReadError};
 pub use strategies::{Misfit, Strategy, UnknownStrategy};
 pub use types::Assumptions;
+pub use vocab::{CachesAt, SequenceId, Step};
 pub use write::{WriteError, WriteOptions, write};

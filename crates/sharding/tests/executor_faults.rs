@@ -191,8 +191,7 @@ fn check_one_move(apart: u64, faults: &[Fault]) {
             assert_eq!(answer.expect("the other worker is healthy").outputs, expected);
         }
         let ran = executor.host().ran();
-        let workers: Vec<u64> =
-            ran.iter().filter(|run| run.stage == 0).map(|run| run.worker.0).collect();
+        let workers: Vec<u64> = ran.iter().filter(|run| run.stage == 0).map(|run| run.worker.0).collect();
         let (failed, worked) = workers.split_at(faults.len());
         assert!(failed.iter().all(|worker| *worker == failed[0]), "{workers:?}");
         assert!(worked.iter().all(|worker| *worker == worked[0] && *worker != failed[0]), "{workers:?}");
@@ -291,7 +290,8 @@ fn a_plan_that_does_not_hold_together_is_not_run() {
     let mut plan = cut.plan.clone();
     plan.stages[2].depends_on = vec![3];
     let host = ScriptedHost::new(plan.clone(), 1, RUN);
-    let error = Executor::new(plan, cut.folder.path(), host, ExecutorConfig::default()).expect_err("it waits");
+    let error =
+        Executor::new(plan, cut.folder.path(), host, ExecutorConfig::default()).expect_err("it waits");
     let expected = ExecutorConfigError::Plan(BrokenPlan::NotBefore { stage: 2, on: 3 });
     assert_eq!(error, expected);
 }

@@ -62,7 +62,7 @@ proptest! {
     ) {
         paused().block_on(async {
             let cut = decoder();
-            let executor = cut.executor(6, ExecutorConfig::default());
+            let executor = std::sync::Arc::new(cut.executor(6, ExecutorConfig::default()));
             let mut sequence = executor.sequence().expect("it has caches");
             let truth = truth(&cut, plan.len() as u64);
             for (step, (faults, expected)) in (0..).zip(plan.iter().zip(truth)) {
@@ -86,7 +86,7 @@ proptest! {
     fn a_step_that_was_cancelled_can_be_taken_again(cancels in prop::collection::vec(0_u64..60, 1..6)) {
         paused().block_on(async {
             let cut = decoder();
-            let executor = cut.executor(3, ExecutorConfig::default());
+            let executor = std::sync::Arc::new(cut.executor(3, ExecutorConfig::default()));
             let mut sequence = executor.sequence().expect("it has caches");
             let truth = truth(&cut, cancels.len() as u64);
             for (step, (after, expected)) in (0..).zip(cancels.into_iter().zip(truth)) {
@@ -105,7 +105,7 @@ proptest! {
 #[tokio::test(start_paused = true)]
 async fn sequences_do_not_see_each_other() {
     let cut = decoder();
-    let executor = cut.executor(2, ExecutorConfig::default());
+    let executor = std::sync::Arc::new(cut.executor(2, ExecutorConfig::default()));
     let mut one = executor.sequence().expect("it has caches");
     let mut other = executor.sequence().expect("it has caches");
     let truth = truth(&cut, 3);
@@ -127,7 +127,7 @@ async fn sequences_do_not_see_each_other() {
 #[tokio::test(start_paused = true)]
 async fn only_the_stage_that_forgot_is_rebuilt() {
     let cut = decoder();
-    let executor = cut.executor(3, ExecutorConfig::default());
+    let executor = std::sync::Arc::new(cut.executor(3, ExecutorConfig::default()));
     let mut sequence = executor.sequence().expect("it has caches");
     for step in 0..4 {
         sequence.step(step_inputs(step)).await.expect("nothing fails");
@@ -147,7 +147,7 @@ async fn only_the_stage_that_forgot_is_rebuilt() {
 #[tokio::test(start_paused = true)]
 async fn caches_are_not_trusted_after_a_failure() {
     let cut = decoder();
-    let executor = cut.executor(3, ExecutorConfig::default());
+    let executor = std::sync::Arc::new(cut.executor(3, ExecutorConfig::default()));
     let mut sequence = executor.sequence().expect("it has caches");
     for step in 0..3 {
         sequence.step(step_inputs(step)).await.expect("nothing fails");
@@ -165,7 +165,7 @@ async fn caches_are_not_trusted_after_a_failure() {
 #[tokio::test(start_paused = true)]
 async fn no_incarnation_of_a_cache_is_named_twice() {
     let cut = decoder();
-    let executor = cut.executor(3, ExecutorConfig::default());
+    let executor = std::sync::Arc::new(cut.executor(3, ExecutorConfig::default()));
     let mut sequence = executor.sequence().expect("it has caches");
     let stage = cut.plan.states[0].stage;
     for step in 0..4 {
@@ -191,7 +191,7 @@ async fn what_would_have_to_be_kept_is_bounded() {
         config.kept_bytes = 300;
         config
     };
-    let executor = cut.executor(1, config);
+    let executor = std::sync::Arc::new(cut.executor(1, config));
     let mut sequence = executor.sequence().expect("it has caches");
     let mut step = 0;
     let error = loop {
@@ -207,6 +207,6 @@ async fn what_would_have_to_be_kept_is_bounded() {
 
 #[tokio::test(start_paused = true)]
 async fn a_model_without_caches_has_no_sequences() {
-    let executor = common::models::diamond().executor(1, ExecutorConfig::default());
+    let executor = std::sync::Arc::new(common::models::diamond().executor(1, ExecutorConfig::default()));
     assert!(matches!(executor.sequence(), Err(RunError::NoCaches)));
 }

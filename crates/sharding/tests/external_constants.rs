@@ -64,7 +64,8 @@ fn a_body_keeps_its_weights_when_it_is_cut_off() {
     let body = graph.node[1].attribute[0].g.as_mut().expect("it is a branch");
     put_outside(&mut body.initializer[0], folder.path(), "body.bin");
     let file = ModelFile::open(save(folder.path(), &outside)).expect("it is sound");
-    let cut = plan_given(&file, &Request::new(Strategy::Given, 2), &[vec![1], vec![2]]).expect("it is sorted");
+    let cut =
+        plan_given(&file, &Request::new(Strategy::Given, 2), &[vec![1], vec![2]]).expect("it is sorted");
     let plan = write(&cut, parts.path(), &WriteOptions::default()).expect("there is room");
     let inputs = [square("x", 3, 1)];
     assert_eq!(chain(parts.path(), &plan, &inputs), eval(&whole, &inputs).expect("it computes"));

@@ -7,8 +7,8 @@ use std::path::Path;
 use common::open;
 use onnx_graph::proto::ModelProto;
 use sharding::{
-    BrokenPlan, DataFile, Link, Misfit, ModelFile, Plan, PlanError, Request, Shared, State, Strategy, Verdict,
-    WorkerSpec, plan, plan_given,
+    BrokenPlan, DataFile, Link, Misfit, ModelFile, Plan, PlanError, Request, Shared, State, Strategy,
+    Verdict, WorkerSpec, plan, plan_given,
 };
 use sharding_testing::Builder;
 
@@ -202,7 +202,8 @@ fn workers_that_are_left_out_are_spoken_of() {
     let (_folder, file) = opened(&chain(20));
     // The fast ones have room for one weight each, so that they could take it only all together.
     let workers = |count: usize, last: u64| {
-        let kind = |at: usize| worker(&format!("w{at}"), 1e6 - at as f64, if at + 1 == count { last } else { 64 });
+        let kind =
+            |at: usize| worker(&format!("w{at}"), 1e6 - at as f64, if at + 1 == count { last } else { 64 });
         (0..count).map(kind).collect::<Vec<_>>()
     };
     let whole = 20 * 64;

@@ -126,10 +126,24 @@ impl Signature {
     /// The first thing that does not fit: names that are unexpected or given twice first, in the order given, then
     /// the rest in the model's order.
     pub fn bind(&self, inputs: &[NamedTensor]) -> Result<Bindings, InputError> {
+        self.bind_without(inputs, |_| false)
+    }
+
+    /// The same where some inputs are not given, because whoever computes has them already. They count as unknown, and
+    /// what only they would tell of the dimensions stays open.
+    ///
+    /// # Errors
+    /// Like [`bind`](Self::bind).
+    pub fn bind_without(
+        &self,
+        inputs: &[NamedTensor],
+        absent: impl Fn(&str) -> bool,
+    ) -> Result<Bindings, InputError> {
         let mut given = HashMap::with_capacity(inputs.len());
         for input in inputs {
-            if self.input(&input.name).is_none() {
-                let nearest = nearest(&input.name, self.inputs.iter().map(|spec| &spec.name));
+            if self.input(&input.name).is_none_or(|spec| absent(&spec.name)) {
+                let expected = self.inputs.iter().filter(|spec| !absent(&spec.name));
+                let nearest = nearest(&input.name, expected.map(|spec| &spec.name));
                 return Err(InputError::Unexpected { name: Arc::clone(&input.name), nearest });
             }
             if given.insert(&*input.name, &input.tensor).is_some() {
@@ -139,7 +153,7 @@ impl Signature {
         let mut seen = BTreeMap::new();
         for spec in &self.inputs {
             let Some(tensor) = given.get(&*spec.name) else {
-                if spec.optional {
+                if spec.optional || absent(&spec.name) {
                     continue;
                 }
                 let (name, spec) = (Arc::clone(&spec.name), Box::new(spec.clone()));

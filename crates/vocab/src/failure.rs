@@ -25,6 +25,8 @@ open_names! {
         ModelFetch = "model_fetch",
         /// The page no longer has the session that the call names.
         NoSuchSession = "no_such_session",
+        /// The page's caches are not those that the step of a sequence expects; nothing was computed.
+        CachesLost = "caches_lost",
         /// The host gave the call up, and the page confirms that it did too.
         Cancelled = "cancelled",
         /// A run whose answer is known gave another one.

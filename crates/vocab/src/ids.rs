@@ -30,6 +30,11 @@ counter_id! {
     SessionId, "s"
 }
 
+counter_id! {
+    /// A sequence of steps whose caches stay where they are computed. Never reused within a process.
+    SequenceId, "q"
+}
+
 /// A model's identity: the SHA-256 of its bytes (of all its files' hashes, where it has external data).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ModelHash(pub [u8; 32]);

@@ -27,13 +27,15 @@ mod ids;
 mod model_type;
 mod names;
 mod policy;
+mod sequence;
 
 pub use backend::Backend;
 pub use browser::BrowserName;
 pub use device::DeviceKind;
 pub use failure::FailureKind;
 pub use fault::{Fault, PressureLevel, Rung};
-pub use ids::{ModelHash, ParseModelHashError, RequestId, SessionId, WorkerId};
+pub use ids::{ModelHash, ParseModelHashError, RequestId, SequenceId, SessionId, WorkerId};
 pub use model_type::ModelType;
 pub use names::UnknownName;
 pub use policy::PolicyName;
+pub use sequence::{CachesAt, Step};

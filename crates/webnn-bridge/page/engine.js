@@ -5,12 +5,13 @@
  * @module
  */
 
+import { Caches } from './caches.js';
 import { Kind, PageError, RECONNECT_MS } from './protocol.js';
 import { fetchGolden, inspectDevice, runGolden } from './probe.js';
 import { classify, isFatal } from './failure.js';
 import { createSession, heapBytes, importRuntime, onDeviceLost, usableThreads } from './runtime.js';
 import { fetchModelFile } from './store.js';
-import { fromRuntime, toRuntime } from './tensors.js';
+import { fromRuntime, onCpu, toRuntime } from './tensors.js';
 import { decode, encode, encodedLength } from './wire.js';
 
 /** Bytes that WebAssembly can address; a model needs its own size and more. */
@@ -33,6 +34,7 @@ const ANSWERS_BYTES = 32 * 2 ** 20;
 /**
  * @typedef {object} Loaded
  * @property {any} session  the runtime's session
+ * @property {Caches} caches  what it keeps from step to step
  */
 
 /**
@@ -282,6 +284,8 @@ class Engine {
         return this.#load(frame, signal);
       case Kind.UNLOAD:
         return this.#unload(frame);
+      case Kind.RELEASE:
+        return this.#release(frame);
       case Kind.ECHO:
         return this.#send(Kind.ECHOED, frame.id, {}, frame.tensors);
       default:
@@ -295,6 +299,7 @@ class Engine {
    */
   async #load(frame, signal) {
     const { session: id, files, dims } = frame.meta;
+    const caches = new Caches(frame.meta.caches ?? []);
     const started = performance.now();
     /** @type {{path: string, data: Uint8Array}[]} */
     const externalData = [];
@@ -313,7 +318,7 @@ class Engine {
     if (model === null) throw new PageError('protocol', 'the load names no file');
     const fetchedAt = performance.now();
     const before = heapBytes();
-    const { session, placement } = await createSession(this.ort, this.config.backend, this.config.device, model, { dims, externalData });
+    const { session, placement } = await createSession(this.ort, this.config.backend, this.config.device, model, { dims, externalData, kept: caches.outputs });
     // The device is made with a session, and may be another one than that of the sessions before.
     onDeviceLost(this.ort, (reason) => this.breakOff(reason));
     const now = performance.now();
@@ -322,8 +327,8 @@ class Engine {
       this.#assertWanted(frame.id);
     }
     // The same load again, because its answer was lost and is not kept any more.
-    await this.#sessions.get(id)?.session.release();
-    this.#sessions.set(id, { session });
+    await this.#drop(id);
+    this.#sessions.set(id, { session, caches });
     this.#send(Kind.LOADED, frame.id, {
       load_ms: now - started,
       fetch_ms: fetchedAt - started,
@@ -344,24 +349,43 @@ class Engine {
     /** @type {Record<string, any>} */
     const feeds = {};
     for (const tensor of frame.tensors) feeds[tensor.name] = toRuntime(this.ort, tensor);
+    const step = frame.meta.step;
+    if (step) loaded.caches.feed(step, feeds);
     const wanted = frame.meta.outputs ?? loaded.session.outputNames;
+    const given = step ? [...new Set([...wanted, ...loaded.caches.outputs])] : wanted;
 
     const started = performance.now();
-    const results = await loaded.session.run(feeds, wanted);
+    const results = await loaded.session.run(feeds, given);
     const inPageMs = performance.now() - started;
 
+    const caches = step && loaded.caches.keep(step, results);
     this.#assertWanted(frame.id);
-    const outputs = wanted.map((/** @type {string} */ name) => fromRuntime(name, results[name]));
-    this.#send(Kind.RESULT, frame.id, { in_page_ms: inPageMs }, outputs);
+    const outputs = [];
+    for (const name of wanted) outputs.push(fromRuntime(name, await onCpu(results[name])));
+    this.#send(Kind.RESULT, frame.id, { in_page_ms: inPageMs, caches }, outputs);
   }
 
   /** @param {Frame} frame */
   async #unload(frame) {
-    const { session: id } = frame.meta;
+    await this.#drop(frame.meta.session);
+    this.#send(Kind.UNLOADED, frame.id, {});
+  }
+
+  /** @param {Frame} frame */
+  #release(frame) {
+    this.#sessions.get(frame.meta.session)?.caches.release(frame.meta.sequence);
+    this.#send(Kind.RELEASED, frame.id, {});
+  }
+
+  /**
+   * Forgets a session with all that it keeps.
+   * @param {number} id
+   */
+  async #drop(id) {
     const loaded = this.#sessions.get(id);
     this.#sessions.delete(id);
+    loaded?.caches.releaseAll();
     await loaded?.session.release();
-    this.#send(Kind.UNLOADED, frame.id, {});
   }
 
   /**

@@ -13,17 +13,19 @@ export const Kind = Object.freeze({
   UNLOAD: 3,
   CANCEL: 4,
   ECHO: 5,
+  RELEASE: 6,
   LOADED: 0x81,
   RESULT: 0x82,
   UNLOADED: 0x83,
   ECHOED: 0x85,
+  RELEASED: 0x86,
   ERROR: 0xff,
 });
 
 /**
  * How a failure is classified; the same words as the host's `FailureKind`.
  * @typedef {'invalid_model'|'unsupported_operator'|'unsupported_dtype'|'unsupported_by_backend'|'backend_unavailable'|
- *   'invalid_input'|'out_of_memory'|'device_lost'|'model_fetch'|'no_such_session'|'protocol'|'internal'|'cancelled'} FailureKind
+ *   'invalid_input'|'out_of_memory'|'device_lost'|'model_fetch'|'no_such_session'|'caches_lost'|'protocol'|'internal'|'cancelled'} FailureKind
  */
 
 /**

@@ -89,7 +89,8 @@ export async function importRuntime(backend, base, threads, heapLimit) {
  * @param {string} backend
  * @param {string} device
  * @param {Uint8Array} model
- * @param {{dims?: Record<string, number>, externalData?: {path: string, data: Uint8Array}[]}} options
+ * @param {{dims?: Record<string, number>, externalData?: {path: string, data: Uint8Array}[], kept?: string[]}} options  `kept`:
+ *   outputs that go into the next run, and stay on the graphics device where that computes
  * @returns {Promise<{session: any, placement: Placement}>}
  */
 export async function createSession(ort, backend, device, model, options) {
@@ -102,6 +103,9 @@ export async function createSession(ort, backend, device, model, options) {
   };
   if (options.dims && Object.keys(options.dims).length > 0) settings.freeDimensionOverrides = options.dims;
   if (options.externalData?.length) settings.externalData = options.externalData;
+  if (backend === 'webgpu' && options.kept?.length) {
+    settings.preferredOutputLocation = Object.fromEntries(options.kept.map((name) => [name, 'gpu-buffer']));
+  }
 
   const log = captureConsole();
   let session;

@@ -61,3 +61,13 @@ export function fromRuntime(name, tensor) {
   const { buffer, byteOffset, byteLength } = tensor.data;
   return { name, dtype: tensor.type, dims, bytes: new Uint8Array(buffer, byteOffset, byteLength) };
 }
+
+/**
+ * The tensor where the processor can read it: one that was kept on the graphics device is brought over.
+ * @param {any} tensor  the runtime's tensor
+ * @returns {Promise<any>}
+ */
+export async function onCpu(tensor) {
+  if (tensor.location === 'gpu-buffer') await tensor.getData();
+  return tensor;
+}

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use vocab::{Backend, DeviceKind, FailureKind, SessionId};
+use vocab::{Backend, CachesAt, DeviceKind, FailureKind, SequenceId, SessionId, Step};
 
 /// The protocol's version. A page that speaks another one is refused at its hello.
 pub const PROTOCOL_VERSION: u32 = 1;
@@ -34,10 +34,12 @@ pub(crate) mod kind {
     pub(crate) const UNLOAD: u16 = 3;
     pub(crate) const CANCEL: u16 = 4;
     pub(crate) const ECHO: u16 = 5;
+    pub(crate) const RELEASE: u16 = 6;
     pub(crate) const LOADED: u16 = 0x81;
     pub(crate) const RESULT: u16 = 0x82;
     pub(crate) const UNLOADED: u16 = 0x83;
     pub(crate) const ECHOED: u16 = 0x85;
+    pub(crate) const RELEASED: u16 = 0x86;
     pub(crate) const ERROR: u16 = 0xff;
 }
 
@@ -175,6 +177,9 @@ pub(crate) struct LoadMeta<'a> {
     pub(crate) files: Vec<FileMeta<'a>>,
     /// Static sizes for symbolic dimensions.
     pub(crate) dims: BTreeMap<&'a str, u64>,
+    /// What the session keeps from step to step.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub(crate) caches: &'a [pool_core::Cache],
 }
 
 /// One file of a model.
@@ -205,6 +210,16 @@ pub(crate) struct RunMeta<'a> {
     pub(crate) queued: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) outputs: Option<&'a [std::sync::Arc<str>]>,
+    /// The step of a sequence that it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) step: Option<Step>,
+}
+
+/// Metadata of a `RELEASE` frame.
+#[derive(Debug, Serialize)]
+pub(crate) struct ReleaseMeta {
+    pub(crate) session: SessionId,
+    pub(crate) sequence: SequenceId,
 }
 
 /// Metadata of an `UNLOAD` frame.
@@ -217,6 +232,9 @@ pub(crate) struct UnloadMeta {
 #[derive(Debug, Deserialize)]
 pub(crate) struct ResultMeta {
     pub(crate) in_page_ms: f64,
+    /// What the session's caches hold now, where the run was a step.
+    #[serde(default)]
+    pub(crate) caches: Option<CachesAt>,
 }
 
 /// Metadata of an `ERROR` frame.

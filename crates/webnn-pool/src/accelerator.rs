@@ -144,6 +144,15 @@ impl Accelerator {
         AcceleratedModel::new(self.pool.clone(), Arc::clone(&model.model))
     }
 
+    pub(crate) const fn pool(&self) -> &Pool<Page> {
+        &self.pool
+    }
+
+    /// What the models of one page may take together, in bytes.
+    pub(crate) const fn memory_budget_bytes(&self) -> u64 {
+        self.memory_budget_bytes
+    }
+
     /// The page of each browser that was launched: the newest one, which may have ended.
     #[must_use]
     pub fn pages(&self) -> Vec<Page> {

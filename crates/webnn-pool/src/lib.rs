@@ -34,6 +34,7 @@ mod history;
 mod model;
 mod recover;
 mod respond;
+mod shard;
 
 pub use accelerated::{AcceleratedModel, RunOptions};
 pub use accelerator::{Accelerator, LaunchFailure};
@@ -47,6 +48,10 @@ pub use recover::{
     RecycleOptions,
 };
 pub use respond::response;
+pub use shard::{
+    ComponentReport, GenerateOptions, Generation, HostFailure, ModelShardingManager, RecoveryAttempts,
+    Sampling, ShardedMetrics, ShardedOutcome, ShardingError, ShardingOptions, ShardingTotals,
+};
 
 pub use perf_history::analysis::{Analysis, AnalysisSettings};
 pub use perf_history::{Location, Source};

@@ -57,6 +57,7 @@ impl<L: WorkerLink> Party<L> {
             session: self.session,
             inputs: Arc::clone(&case.inputs),
             outputs: case.names.clone(),
+            step: None,
             deadline: tokio::time::Instant::now() + config.timeout,
             cancel: CancellationToken::new(),
         };

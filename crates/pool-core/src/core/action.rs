@@ -36,6 +36,8 @@ pub struct Submission {
     pub bytes_in: u64,
     /// The only worker that will do, where one is named.
     pub worker: Option<WorkerId>,
+    /// Whether what is computed depends on what was computed before, so that doing it twice is another thing.
+    pub stateful: bool,
 }
 
 /// What a run that succeeded gave, but for the tensors.

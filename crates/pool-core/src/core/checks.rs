@@ -19,7 +19,10 @@ impl Core {
         let Some(session) = self.sessions.get(&lease.session) else { return };
         let due = session.check_at.is_some_and(|at| at <= now) && session.phase == SessionPhase::Ready;
         let unchecked = self.workers.get(&lease.worker).is_some_and(|worker| worker.checks == 0);
-        let Some(entry) = self.requests.get(&request).filter(|_| due && unchecked) else { return };
+        let Some(entry) = self.requests.get(&request).filter(|entry| due && unchecked && !entry.stateful)
+        else {
+            return;
+        };
         let others = self.others_with(session, entry);
         let took = now.saturating_duration_since(lease.began);
         // A check may ask its session twice.

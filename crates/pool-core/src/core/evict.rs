@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use recovery::CallOutcome;
 use telemetry::{Event, EvictCause};
-use vocab::{SessionId, WorkerId};
+use vocab::{ModelHash, SessionId, WorkerId};
 
 use super::placement::Room;
 use super::sessions::{Session, SessionPhase};
@@ -118,6 +118,34 @@ impl Core {
             _ => return,
         }
         self.emit(Event::SessionEvicted { session: id, worker, cause });
+    }
+
+    /// The sessions of a model on a worker that can run.
+    pub(crate) fn ready_sessions(
+        &self,
+        worker: WorkerId,
+        model: ModelHash,
+    ) -> impl Iterator<Item = SessionId> {
+        let all = self.models.get(&model).into_iter().flat_map(|state| &state.sessions);
+        all.filter(move |id| {
+            self.sessions
+                .get(id)
+                .is_some_and(|session| session.worker == worker && session.phase == SessionPhase::Ready)
+        })
+        .copied()
+    }
+
+    /// Has the sessions of a model on a worker go that no request waits for: at once, or when the runs that they have are
+    /// over. Answers whether there was one.
+    pub fn unload(&mut self, now: Instant, worker: WorkerId, model: ModelHash) -> bool {
+        let ready = self
+            .ready_sessions(worker, model)
+            .filter(|id| self.sessions.get(id).is_some_and(|session| self.wanted(session).is_none()));
+        let ready: Vec<SessionId> = ready.collect();
+        for &session in &ready {
+            self.evict(now, session, EvictCause::Requested);
+        }
+        !ready.is_empty()
     }
 
     /// Has every session of a worker go that nobody uses. Answers whether there was one.

@@ -135,7 +135,9 @@ fn outcome(began: Instant, now: Instant, error: Option<&LinkError>) -> CallOutco
         Some(LinkError::Cancelled) => CallOutcome::Abandoned,
         Some(LinkError::Reported { kind, message: _ }) => match kind {
             // A session that is gone is no failure of the page; why it is gone was one, and was counted as such.
-            FailureKind::Cancelled | FailureKind::NoSuchSession => CallOutcome::Abandoned,
+            FailureKind::Cancelled | FailureKind::NoSuchSession | FailureKind::CachesLost => {
+                CallOutcome::Abandoned
+            }
             // The model is what this backend cannot take; another model it may.
             FailureKind::UnsupportedByBackend => CallOutcome::CallersFault,
             kind if kind.is_callers_fault() => CallOutcome::CallersFault,

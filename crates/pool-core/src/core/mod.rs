@@ -21,6 +21,7 @@ mod needs;
 mod observe;
 mod outlook;
 mod placement;
+mod prospects;
 mod queue;
 mod relief;
 mod requests;
@@ -34,6 +35,7 @@ mod workers;
 
 pub use action::{Action, LeaseId, RunEnd, Submission};
 pub use guard::{BreakerSettings, BreakerStatus};
+pub use prospects::Prospect;
 pub use sessions::SessionPhase;
 pub use state::Core;
 pub use stats::{CoreStats, SessionStats, WorkerStats};

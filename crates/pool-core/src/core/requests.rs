@@ -39,6 +39,8 @@ pub(crate) struct Entry {
     pub(crate) exploring: bool,
     /// How long it waits at most for its arm, where that was only the pool's own choice.
     pub(crate) trial_until: Option<Instant>,
+    /// Whether it must not be computed twice.
+    pub(crate) stateful: bool,
     /// Whether the caller wants to know how its arm was chosen.
     pub(crate) explain: bool,
     pub(crate) decision: Option<Arc<Decision>>,

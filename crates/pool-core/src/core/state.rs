@@ -237,7 +237,7 @@ impl Core {
     }
 
     fn admit(&mut self, now: Instant, submission: Submission) -> Result<RequestId, RunError> {
-        let Submission { model, dims, constraints, preload, bytes_in, worker } = submission;
+        let Submission { model, dims, constraints, preload, bytes_in, worker, stateful } = submission;
         if self.closed {
             return Err(RunError::ShuttingDown);
         }
@@ -281,6 +281,7 @@ impl Core {
             exploring: false,
             trial_until: None,
             explain: constraints.explain,
+            stateful,
             decision: None,
         };
         self.timers.set(entry.deadline, TimerKey::Request(id));

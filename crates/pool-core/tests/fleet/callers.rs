@@ -88,6 +88,7 @@ impl World {
             preload,
             bytes_in: 4,
             worker,
+            stateful: false,
         };
         let submitted = self.core.submit(self.now, submission);
         let request = match submitted {

@@ -264,6 +264,7 @@ pub(crate) fn submission(model: &Arc<Model>, constraints: Constraints) -> Submis
         preload: false,
         bytes_in: 0,
         worker: None,
+        stateful: false,
     }
 }
 

@@ -75,7 +75,9 @@ fn work(graph: &Graph, node: NodeId, assumed: &Assumptions) -> u64 {
         "Conv" | "ConvInteger" | "FusedConv" | "ConvTranspose" => {
             dims(1).map(|kernel| assumed.product(kernel.get(1..).unwrap_or_default()))
         }
-        "GroupQueryAttention" | "MultiHeadAttention" | "Attention" => Some(assumed.otherwise.saturating_mul(2)),
+        "GroupQueryAttention" | "MultiHeadAttention" | "Attention" => {
+            Some(assumed.otherwise.saturating_mul(2))
+        }
         _ => None,
     };
     let work = match sums {

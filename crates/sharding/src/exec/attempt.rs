@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use tensor::NamedTensor;
 use tokio::time::{Instant, sleep, timeout};
+use vocab::Step;
 
 use super::error::{Phase, RunError, StageError};
 use super::executor::{Executor, count};
-use super::host::{HostError, LoadCall, RunCall, RunReply, StageHost, Step};
+use super::host::{HostError, LoadCall, RunCall, RunReply, StageHost};
 use super::metrics::ComponentMetrics;
 use super::placing::Seat;
 use super::sequence::Track;
@@ -20,6 +21,8 @@ pub(crate) struct Task<'t> {
     pub(crate) outputs: Arc<[Arc<str>]>,
     /// Where the stage's caches are in the sequence, if this is a step.
     pub(crate) track: Option<&'t mut Track>,
+    /// How often it may be tried.
+    pub(crate) tries: u32,
     /// Where the last attempt ran; `None` where it found no place to run.
     pub(crate) seat: Option<Seat>,
 }
@@ -70,7 +73,7 @@ impl<H: StageHost> Executor<H> {
             };
             let attempts = metrics.attempts;
             let hopeless = matches!(source, StageError::Host(HostError::Refused(_)));
-            if hopeless || attempts >= self.config.tries {
+            if hopeless || attempts >= task.tries {
                 return Err(RunError::Stage { stage, attempts, phase, source });
             }
             tracing::debug!(stage, attempts, %phase, error = %source, "a stage is tried again");
@@ -83,11 +86,13 @@ impl<H: StageHost> Executor<H> {
                 StageError::NoWorker { .. } => {}
                 StageError::Host(HostError::Gone(_)) => {
                     self.give_up(&mut task, &mut failed_on);
+                    metrics.moves += 1;
                     here = 0;
                     continue;
                 }
                 _ if here >= self.config.tries_per_worker => {
                     self.give_up(&mut task, &mut failed_on);
+                    metrics.moves += 1;
                     here = 0;
                     continue;
                 }
@@ -212,8 +217,10 @@ impl<H: StageHost> Executor<H> {
         if let Some(seat) = self.placing.lock().seat(stage) {
             return Ok(seat);
         }
+        let began = Self::now();
         let seat = self.load(stage, failed_on, None).await?;
         metrics.loads += 1;
+        metrics.load_ms += Self::ms_since(began);
         self.placing.lock().sit(stage, seat);
         Ok(seat)
     }
@@ -226,9 +233,9 @@ impl<H: StageHost> Executor<H> {
         without: &BTreeSet<vocab::WorkerId>,
         taken: Option<vocab::WorkerId>,
     ) -> Result<Seat, Failure<H::Error>> {
-        let mut health = self.health().await;
-        health.retain(|worker| Some(worker.worker) != taken);
         let of = &self.stages[stage];
+        let mut health = self.host.health(of).await;
+        health.retain(|worker| Some(worker.worker) != taken);
         let seat = {
             let mut placing = self.placing.lock();
             let worker = placing.choose(&self.plan, stage, &health, without, Self::now());

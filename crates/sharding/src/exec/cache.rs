@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use tensor::{NamedTensor, Tensor};
+use vocab::{CachesAt, SequenceId, Step};
 
-use super::host::{CachesAt, SequenceId, Step};
 use crate::plan::State;
 
 /// The caches of one session, of many sequences. A host keeps one for each session that it loads: before a run it asks

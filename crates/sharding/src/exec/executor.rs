@@ -11,10 +11,11 @@ use recovery::Backoff;
 use tensor::{NamedTensor, Signature};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
+use vocab::SequenceId;
 
 use super::config::{ExecutorConfig, ExecutorConfigError};
 use super::error::RunError;
-use super::host::{SequenceId, StageHost, Unload, WorkerHealth};
+use super::host::{StageHost, Unload};
 use super::metrics::RunMetrics;
 use super::placing::Placing;
 use super::sequence::Sequence;
@@ -168,26 +169,37 @@ impl<H: StageHost> Executor<H> {
     /// # Errors
     /// Inputs that do not fit, or a stage that could not be brought to an end. Never a part of an answer.
     pub async fn run(&self, inputs: Vec<NamedTensor>) -> Result<Answer, RunError<H::Error>> {
+        self.run_with(inputs, self.config.tries).await
+    }
+
+    /// The same, where a stage is tried that often in all; at least once.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub async fn run_with(&self, inputs: Vec<NamedTensor>, tries: u32) -> Result<Answer, RunError<H::Error>> {
         self.drop_orphans().await;
-        let done = self.once(inputs).await;
+        let done = self.once(inputs, tries).await;
         count(if done.is_ok() { &self.counters.answers } else { &self.counters.errors });
         done
     }
 
-    async fn once(&self, inputs: Vec<NamedTensor>) -> Result<Answer, RunError<H::Error>> {
+    async fn once(&self, inputs: Vec<NamedTensor>, tries: u32) -> Result<Answer, RunError<H::Error>> {
         self.signature.bind(&inputs).map_err(RunError::Inputs)?;
-        self.drive(inputs, None, true).await
+        self.drive(inputs, None, true, tries).await
     }
 
     /// Begins a sequence of steps whose caches stay with the stages.
     ///
     /// # Errors
     /// The model has no caches.
-    pub fn sequence(&self) -> Result<Sequence<'_, H>, RunError<H::Error>> {
+    pub fn sequence(self: &Arc<Self>) -> Result<Sequence<H>, RunError<H::Error>> {
         if self.plan.states.is_empty() {
             return Err(RunError::NoCaches);
         }
-        Ok(Sequence::new(self, SequenceId(self.next_sequence.fetch_add(1, Ordering::Relaxed) + 1)))
+        Ok(Sequence::new(
+            Arc::clone(self),
+            SequenceId(self.next_sequence.fetch_add(1, Ordering::Relaxed) + 1),
+        ))
     }
 
     /// Drops everything that is loaded. The executor can be used again afterwards.
@@ -227,10 +239,6 @@ impl<H: StageHost> Executor<H> {
             }
         });
         join_all(drops).await;
-    }
-
-    pub(crate) async fn health(&self) -> Vec<WorkerHealth> {
-        self.host.health().await
     }
 
     pub(crate) fn now() -> Instant {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use tensor::NamedTensor;
-use vocab::{SessionId, WorkerId};
+use vocab::{CachesAt, SequenceId, SessionId, Step, WorkerId};
 
 use crate::plan::Stage;
 
@@ -26,8 +26,8 @@ pub trait StageHost: Send + Sync {
     /// Drops a session with all its caches, or the caches of one sequence. What is not there counts as dropped.
     fn unload(&self, what: Unload) -> impl Future<Output = Result<(), HostError<Self::Error>>> + Send;
 
-    /// The workers, as they are at this moment.
-    fn health(&self) -> impl Future<Output = Vec<WorkerHealth>> + Send;
+    /// The workers, as they are at this moment, and how well they suit a stage.
+    fn health(&self, stage: &Stage) -> impl Future<Output = Vec<WorkerHealth>> + Send;
 }
 
 /// A request to load a part.
@@ -56,25 +56,10 @@ pub struct RunCall {
     pub inputs: Vec<NamedTensor>,
     /// The names of the outputs that are wanted.
     pub outputs: Arc<[Arc<str>]>,
-    /// Which step of which sequence this is; `None` for a run that leaves nothing behind.
+    /// Which step of which sequence this is; `None` for a run that leaves nothing behind. A host whose caches are of
+    /// another epoch or position must not run, and answers [`HostError::CachesLost`];
+    /// [`CacheKeeper`](crate::CacheKeeper) does what a host has to do.
     pub step: Option<Step>,
-}
-
-/// A sequence of steps whose caches stay with the sessions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct SequenceId(pub u64);
-
-/// One step of a sequence. [`CacheKeeper`](crate::CacheKeeper) does what a host has to do with it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Step {
-    /// The sequence.
-    pub sequence: SequenceId,
-    /// Which incarnation of the caches is meant. In its first step, `position` 0, the caches come with the inputs, and
-    /// replace whatever was there of the sequence.
-    pub epoch: u64,
-    /// Steps that the caches must already hold. A host whose caches are of another epoch or position must not run, and
-    /// answers [`HostError::CachesLost`].
-    pub position: u64,
 }
 
 /// The result of a run.
@@ -86,17 +71,6 @@ pub struct RunReply {
     pub compute_ms: f64,
     /// What the session's caches hold now; present where the call was a step.
     pub caches: Option<CachesAt>,
-}
-
-/// What caches hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CachesAt {
-    /// Their incarnation.
-    pub epoch: u64,
-    /// The steps that they hold.
-    pub position: u64,
-    /// The sum of their sizes along the dimensions in which they grow: how much they hold, whatever the steps were.
-    pub length: u64,
 }
 
 /// What to drop.
@@ -119,6 +93,9 @@ pub struct WorkerHealth {
     pub alive: bool,
     /// Memory in bytes that a part may still take; `None` where that is not known.
     pub free_bytes: Option<u64>,
+    /// Its place among the workers where the stage is concerned: 0 for the one that suits it best. Workers of which nothing
+    /// is known have the same place. Counts among workers that host as few other shards.
+    pub rank: u32,
 }
 
 /// Why a host did not do what it was asked. The kind decides what is tried next.

@@ -24,8 +24,12 @@ pub struct ComponentMetrics {
     pub worker: u64,
     /// How often it was tried; 1 where nothing failed.
     pub attempts: u32,
+    /// How often it left a worker for another one.
+    pub moves: u32,
     /// How often its part was loaded for this run.
     pub loads: u32,
+    /// What that took, in milliseconds.
+    pub load_ms: f64,
     /// How often its caches were rebuilt for this run.
     pub rebuilds: u32,
     /// From when the run began until its inputs were there, in milliseconds.

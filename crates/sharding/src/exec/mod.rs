@@ -15,8 +15,6 @@ pub use cache::{CacheKeeper, CachesLost};
 pub use config::{ExecutorConfig, ExecutorConfigError};
 pub use error::{Phase, RunError, StageError};
 pub use executor::{Answer, Executor, ExecutorStats};
-pub use host::{
-    CachesAt, HostError, LoadCall, RunCall, RunReply, SequenceId, StageHost, Step, Unload, WorkerHealth,
-};
+pub use host::{HostError, LoadCall, RunCall, RunReply, StageHost, Unload, WorkerHealth};
 pub use metrics::{ComponentMetrics, RunMetrics};
 pub use sequence::Sequence;

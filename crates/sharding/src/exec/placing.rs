@@ -127,7 +127,7 @@ impl Placing {
     }
 
     /// The worker that a stage should go to: one that is there and has room, not banned if possible, that hosts the
-    /// stage's shard already or else as few other shards as possible. `without` are passed over as long as others are
+    /// stage's shard already or else as few other shards as possible, and that suits it best among those. `without` are passed over as long as others are
     /// there.
     pub(crate) fn choose(
         &self,
@@ -161,6 +161,7 @@ impl Placing {
                 banned,
                 away,
                 shards.len(),
+                candidate.rank,
                 std::cmp::Reverse(candidate.free_bytes),
                 worker,
             )

@@ -23,6 +23,7 @@ impl<H: StageHost> Executor<H> {
         given: Vec<NamedTensor>,
         tracks: Option<&mut [Track]>,
         first: bool,
+        tries: u32,
     ) -> Result<Answer, RunError<H::Error>> {
         let began = Self::now();
         let stepping = tracks.is_some();
@@ -48,7 +49,7 @@ impl<H: StageHost> Executor<H> {
                 let outputs = self.outputs_of(stage, stepping);
                 let track = tracks[stage].take().filter(|_| self.plan.states_of(stage).next().is_some());
                 let started_ms = Self::ms_since(began);
-                let task = Task { stage, inputs, outputs, track, seat: None };
+                let task = Task { stage, inputs, outputs, track, tries, seat: None };
                 running.push(async move {
                     let (reply, metrics) = self.attempt(task).await?;
                     Ok((reply, ComponentMetrics { started_ms, ..metrics }))

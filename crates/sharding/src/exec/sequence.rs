@@ -1,10 +1,13 @@
 //! Steps whose caches stay with the stages.
 
+use std::sync::Arc;
+
 use tensor::{DType, Dim, NamedTensor, Shape, Signature, Tensor};
+use vocab::{CachesAt, SequenceId, Step};
 
 use super::error::RunError;
 use super::executor::{Answer, Executor, count};
-use super::host::{CachesAt, SequenceId, StageHost, Step, Unload};
+use super::host::{StageHost, Unload};
 use super::placing::Seat;
 
 /// A sequence of steps through a model with caches, such as the generation of one text.
@@ -13,17 +16,26 @@ use super::placing::Seat;
 /// whose caches are elsewhere, older or newer is given them back by replaying what it took so far, which is kept here.
 /// Dropping the sequence has the caches dropped with the executor's next call.
 #[derive(Debug)]
-pub struct Sequence<'e, H: StageHost> {
-    executor: &'e Executor<H>,
+pub struct Sequence<H: StageHost> {
+    executor: Arc<Executor<H>>,
     id: SequenceId,
     tracks: Vec<Track>,
     steps: u64,
+    tries: u32,
 }
 
-impl<'e, H: StageHost> Sequence<'e, H> {
-    pub(crate) fn new(executor: &'e Executor<H>, id: SequenceId) -> Self {
+impl<H: StageHost> Sequence<H> {
+    pub(crate) fn new(executor: Arc<Executor<H>>, id: SequenceId) -> Self {
         let tracks = executor.plan.stages.iter().map(|_| Track::new(id)).collect();
-        Self { executor, id, tracks, steps: 0 }
+        let tries = executor.config.tries;
+        Self { executor, id, tracks, steps: 0, tries }
+    }
+
+    /// The same sequence, where a stage is tried that often in all in each step; at least once.
+    #[must_use]
+    pub const fn with_tries(mut self, tries: u32) -> Self {
+        self.tries = tries;
+        self
     }
 
     /// Steps that gave an answer.
@@ -83,7 +95,7 @@ impl<'e, H: StageHost> Sequence<'e, H> {
         // given away to a step that came to nothing, because no number is used twice.
         let mut tracks = self.tracks.clone();
         self.tracks.iter_mut().for_each(|track| track.epochs_used += EPOCHS_A_STEP);
-        let answer = self.executor.drive(inputs, Some(&mut tracks), self.steps == 0).await?;
+        let answer = self.executor.drive(inputs, Some(&mut tracks), self.steps == 0, self.tries).await?;
         for (track, own) in tracks.iter_mut().zip(&self.tracks) {
             track.epochs_used = track.epochs_used.max(own.epochs_used);
         }
@@ -113,7 +125,7 @@ fn empty(
     Tensor::new(dtype, Shape::new(&dims), bytes::Bytes::new()).ok()
 }
 
-impl<H: StageHost> Drop for Sequence<'_, H> {
+impl<H: StageHost> Drop for Sequence<H> {
     fn drop(&mut self) {
         let mut placing = self.executor.placing.lock();
         for stage in 0..self.tracks.len() {

@@ -7,7 +7,9 @@ use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::PathBuf;
 
-use onnx_graph::proto::{AttributeProto, DataLocation, GraphProto, ModelProto, SparseTensorProto, TensorProto};
+use onnx_graph::proto::{
+    AttributeProto, DataLocation, GraphProto, ModelProto, SparseTensorProto, TensorProto,
+};
 
 use super::skim::{MAX_STRUCTURE, is_own_name};
 use super::{ModelFile, ReadError};
@@ -55,7 +57,8 @@ impl Taken<'_> {
     }
 
     fn sparse(&mut self, sparse: &mut [SparseTensorProto]) -> Result<(), ReadError> {
-        let tensors = sparse.iter_mut().flat_map(|sparse| sparse.values.iter_mut().chain(&mut sparse.indices));
+        let tensors =
+            sparse.iter_mut().flat_map(|sparse| sparse.values.iter_mut().chain(&mut sparse.indices));
         tensors.into_iter().try_for_each(|tensor| self.tensor(tensor))
     }
 

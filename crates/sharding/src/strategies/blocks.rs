@@ -32,7 +32,8 @@ pub(crate) fn places(study: &Study<'_>) -> Vec<Places> {
     let dear = between.iter().map(|&place| live.bytes[place]).max();
     add("blocks that repeat", between);
     if let Some(dear) = dear {
-        let cheap = allowed.iter().copied().filter(|&place| live.bytes[place] <= dear.saturating_add(dear / 4));
+        let cheap =
+            allowed.iter().copied().filter(|&place| live.bytes[place] <= dear.saturating_add(dear / 4));
         add("halves of blocks that repeat", local(study, cheap));
     }
     let fewest = allowed.iter().map(|&place| live.count[place]).min().unwrap_or(0);
@@ -53,9 +54,8 @@ fn local(study: &Study<'_>, places: impl Iterator<Item = usize>) -> Vec<usize> {
     let mut kept: Vec<usize> = Vec::new();
     let total: u64 = study.costs.mass.iter().sum();
     // Scales and axes between two places do not make them two.
-    let weighs = |from: usize, to: usize| {
-        study.costs.mass[from..to].iter().sum::<u64>().saturating_mul(1000) > total
-    };
+    let weighs =
+        |from: usize, to: usize| study.costs.mass[from..to].iter().sum::<u64>().saturating_mul(1000) > total;
     for place in places {
         match kept.last_mut() {
             Some(last) if !weighs(*last, place) => {

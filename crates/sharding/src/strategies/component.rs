@@ -107,9 +107,8 @@ fn narrow(study: &Study<'_>, mut components: Components) -> Components {
         let outputs = |node: &NodeId| {
             study.graph.nodes[*node].outputs.iter().any(|&value| study.graph.values[value].is_output)
         };
-        let work = |nodes: &[NodeId]| {
-            total(nodes.iter().map(|&node| study.costs.work[study.order.position[node]]))
-        };
+        let work =
+            |nodes: &[NodeId]| total(nodes.iter().map(|&node| study.costs.work[study.order.position[node]]));
         if nodes[place..].iter().any(outputs) || work(&nodes[place..]) > work(&nodes[..place]) {
             continue;
         }
@@ -139,12 +138,7 @@ fn crossing(study: &Study<'_>, nodes: &[NodeId]) -> Vec<usize> {
 
 /// Cuts a component into contiguous pieces, at places where the whole model may be cut, of the first kind that has enough;
 /// into one piece if none has.
-fn cut(
-    study: &Study<'_>,
-    kinds: &[BTreeSet<usize>],
-    nodes: &[NodeId],
-    pieces: usize,
-) -> Vec<Vec<NodeId>> {
+fn cut(study: &Study<'_>, kinds: &[BTreeSet<usize>], nodes: &[NodeId], pieces: usize) -> Vec<Vec<NodeId>> {
     let position = |at: usize| study.order.position[nodes[at]];
     let mass: Vec<u64> = (0..nodes.len()).map(|at| study.costs.mass[position(at)] + 1).collect();
     let own = crossing(study, nodes);

@@ -49,7 +49,8 @@ fn gather_nd(at: &At<'_>) -> Dims {
     let (data, places) = (at.dims(0)?, at.dims(1)?);
     let Dim::Fixed(depth) = places.last()? else { return None };
     let batch = usize::try_from(at.int("batch_dims").unwrap_or(0)).ok()?;
-    let rank = (data.len() + places.len()).checked_sub(usize::try_from(*depth).ok()?.checked_add(1)?.checked_add(batch)?)?;
+    let rank = (data.len() + places.len())
+        .checked_sub(usize::try_from(*depth).ok()?.checked_add(1)?.checked_add(batch)?)?;
     Some(vec![Dim::Unknown; rank])
 }
 

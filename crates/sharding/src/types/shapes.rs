@@ -230,7 +230,9 @@ fn concat(at: &At<'_>) -> Dims {
         let other = at.dims(input)?;
         for (place, (dim, other)) in dims.iter_mut().zip(other).enumerate() {
             match (&*dim, other) {
-                (Dim::Fixed(a), Dim::Fixed(b)) if place == axis => *dim = a.checked_add(*b).map_or(Dim::Unknown, Dim::Fixed),
+                (Dim::Fixed(a), Dim::Fixed(b)) if place == axis => {
+                    *dim = a.checked_add(*b).map_or(Dim::Unknown, Dim::Fixed)
+                }
                 _ if place == axis => *dim = Dim::Unknown,
                 (Dim::Unknown, known) => *dim = known.clone(),
                 _ => {}

@@ -11,8 +11,8 @@ use onnx_graph::proto::{GraphProto, ModelProto, TensorProto};
 use prost::Message as _;
 
 use super::{Draft, WriteError};
-use crate::read::wire::{LENGTH, put_key, put_varint, varint_len};
 use crate::read::skim::located;
+use crate::read::wire::{LENGTH, put_key, put_varint, varint_len};
 use crate::read::{ModelFile, Place, bare};
 
 /// Bytes that are copied at a time.

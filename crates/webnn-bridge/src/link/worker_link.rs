@@ -8,11 +8,11 @@ use tensor::frame::{self, Frame};
 use tensor::{Bindings, Dim, NamedTensor, Signature};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use vocab::{Backend, DeviceKind, FailureKind, SessionId};
+use vocab::{Backend, DeviceKind, FailureKind, SequenceId, SessionId};
 
 use super::call::{CallTerms, protocol_error};
 use super::page::Page;
-use crate::protocol::{FileMeta, LoadMeta, LoadedMeta, ResultMeta, RunMeta, UnloadMeta, kind};
+use crate::protocol::{FileMeta, LoadMeta, LoadedMeta, ReleaseMeta, ResultMeta, RunMeta, UnloadMeta, kind};
 
 /// How long a page may take to drop a session.
 const UNLOAD: Duration = Duration::from_secs(300);
@@ -48,6 +48,7 @@ impl WorkerLink for Page {
                 .map(|file| FileMeta { path: &file.path, hash: file.hash, bytes: file.bytes })
                 .collect(),
             dims: dims.iter().map(|(name, size)| (name.as_ref(), *size)).collect(),
+            caches: &model.caches,
         };
         let id = self.state.next_call();
         let frame = self.encode(kind::LOAD, id, &meta, &[])?;
@@ -81,13 +82,13 @@ impl WorkerLink for Page {
     }
 
     async fn run(&self, call: RunCall) -> Result<RunReply, LinkError> {
-        let RunCall { request: _, session, inputs, outputs, deadline, cancel } = call;
+        let RunCall { request: _, session, inputs, outputs, step, deadline, cancel } = call;
         let engine = self.engine_of(session, deadline).await?;
         let id = self.state.next_call();
         let frame = self.encode(
             kind::RUN,
             id,
-            &RunMeta { session, queued: engine.waiting() > 0, outputs: outputs.as_deref() },
+            &RunMeta { session, queued: engine.waiting() > 0, outputs: outputs.as_deref(), step },
             &inputs,
         )?;
         // The caller's tensors are in the frame now, which is kept until it is answered, in case it has to be sent again.
@@ -98,34 +99,45 @@ impl WorkerLink for Page {
         let terms =
             CallTerms { answer: kind::RESULT, phase: "running the model", usual, deadline, cancel: &cancel };
         let answer = self.state.call(&engine, id, frame, terms).await?;
-        let ResultMeta { in_page_ms } = read_meta(&answer)?;
+        let ResultMeta { in_page_ms, caches } = read_meta(&answer)?;
         // What the page computed, not what it had before, or how long it was away.
         if let (Some(loaded), Ok(took)) = (loaded, Duration::try_from_secs_f64(in_page_ms / 1e3)) {
             loaded.took(took, bytes);
         }
-        Ok(RunReply { outputs: answer.tensors, in_page_ms })
+        Ok(RunReply { outputs: answer.tensors, in_page_ms, caches })
     }
 
     async fn unload(&self, session: SessionId) -> Result<(), LinkError> {
-        let deadline = Instant::now() + UNLOAD;
-        let engine = self.engine_of(session, deadline).await?;
-        let id = self.state.next_call();
-        let frame = self.encode(kind::UNLOAD, id, &UnloadMeta { session }, &[])?;
-        let cancel = CancellationToken::new();
-        let terms = CallTerms {
-            answer: kind::UNLOADED,
-            phase: "unloading a model",
-            usual: None,
-            deadline,
-            cancel: &cancel,
-        };
-        self.state.call(&engine, id, frame, terms).await?;
+        let (frame, answer) = ((kind::UNLOAD, UnloadMeta { session }), (kind::UNLOADED, "unloading a model"));
+        self.drop_on_page(session, frame, answer).await?;
         self.state.sessions.remove(&session);
         Ok(())
+    }
+
+    async fn release(&self, session: SessionId, sequence: SequenceId) -> Result<(), LinkError> {
+        let frame = (kind::RELEASE, ReleaseMeta { session, sequence });
+        self.drop_on_page(session, frame, (kind::RELEASED, "dropping caches")).await
     }
 }
 
 impl Page {
+    /// Has the page drop something of a session.
+    async fn drop_on_page<M: serde::Serialize>(
+        &self,
+        session: SessionId,
+        (kind, meta): (u16, M),
+        (answer, phase): (u16, &'static str),
+    ) -> Result<(), LinkError> {
+        let deadline = Instant::now() + UNLOAD;
+        let engine = self.engine_of(session, deadline).await?;
+        let id = self.state.next_call();
+        let frame = self.encode(kind, id, &meta, &[])?;
+        let cancel = CancellationToken::new();
+        let terms = CallTerms { answer, phase, usual: None, deadline, cancel: &cancel };
+        self.state.call(&engine, id, frame, terms).await?;
+        Ok(())
+    }
+
     /// Sends tensors to the page's `backend` engine and back, unread: the cost of the way, without any computing.
     ///
     /// # Errors

@@ -25,6 +25,7 @@ page_files! {
     "page.css": "text/css; charset=utf-8",
     "page.js": JS,
     "engine-worker.js": JS,
+    "caches.js": JS,
     "engine.js": JS,
     "failure.js": JS,
     "probe.js": JS,

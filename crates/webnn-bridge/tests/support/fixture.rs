@@ -44,6 +44,7 @@ pub fn fixture(name: &str) -> Fixture {
         signature: Signature::default(),
         files: vec![file],
         memory_estimate_bytes: 0,
+        caches: Arc::default(),
     };
     Fixture { directory, model: Arc::new(model) }
 }

@@ -125,6 +125,7 @@ pub fn run_call(session: SessionId, inputs: Vec<NamedTensor>) -> RunCall {
         session,
         inputs: inputs.into(),
         outputs: None,
+        step: None,
         deadline: Instant::now() + CALL,
         cancel: CancellationToken::new(),
     }

@@ -55,6 +55,23 @@ pub(super) struct Place {
     pub(super) stem: String,
 }
 
+/// A model on disk that is not read as a whole.
+#[derive(Debug)]
+pub(crate) struct Located {
+    /// The ONNX file.
+    pub(crate) onnx: PathBuf,
+    /// What the model is called.
+    pub(crate) name: String,
+}
+
+impl Located {
+    /// Finds the model in a path that may be a file or a directory.
+    pub(crate) fn find(path: &Path) -> Result<Self, ModelError> {
+        let Place { onnx, stem, .. } = locate(path)?;
+        Ok(Self { onnx, name: stem })
+    }
+}
+
 /// Finds the model in a path that may be a file or a directory.
 pub(super) fn locate(path: &Path) -> Result<Place, ModelError> {
     let metadata =

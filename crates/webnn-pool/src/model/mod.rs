@@ -7,5 +7,6 @@ mod resolve;
 mod spec;
 
 pub use family::family_by_name;
+pub(crate) use files::Located;
 pub use resolve::ResolvedModel;
 pub use spec::ModelSpec;

@@ -122,6 +122,7 @@ async fn resolve(spec: ModelSpec, budget: u64) -> Result<Arc<Model>, ModelError>
             signature: parts.signature,
             files: parts.files,
             memory_estimate_bytes: parts.memory_estimate_bytes,
+            caches: Arc::default(),
         }))
     });
     read.await.unwrap_or(Err(ModelError::TaskLost))

@@ -84,6 +84,7 @@ impl BareBench {
                 session,
                 inputs: Arc::clone(&asked.inputs),
                 outputs: None,
+                step: None,
                 deadline: Instant::now() + CALL,
                 cancel: CancellationToken::new(),
             };

@@ -206,6 +206,17 @@ fn is_chromium(browser: BrowserName) -> bool {
     matches!(browser, BrowserName::Chromium | BrowserName::ChromiumHeadlessShell)
 }
 
+/// `kill -9` of the main process of a browser; its page's label names it. Answers how many processes were hit.
+pub fn kill_browser(mark: &str, browser: BrowserName, label: &str) -> usize {
+    let processes = of_browser(mark, label);
+    let main = processes.iter().filter(|(_, command)| is_main(browser, command));
+    let ids: Vec<String> = main.map(|(id, _)| id.to_string()).collect();
+    if !ids.is_empty() {
+        let _ = Command::new("kill").arg("-9").args(&ids).stderr(std::process::Stdio::null()).status();
+    }
+    ids.len()
+}
+
 /// Stops our own process for so many seconds. What is measured begins when it goes on.
 async fn pause(seconds: u32) -> Result<Hit, String> {
     let script = format!("kill -STOP $0; sleep {seconds}; kill -CONT $0");

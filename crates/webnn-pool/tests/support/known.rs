@@ -67,6 +67,7 @@ impl Known {
             signature: self.model.signature().clone(),
             files: vec![file],
             memory_estimate_bytes: 2 * bytes,
+            caches: Arc::default(),
         })
     }
 }

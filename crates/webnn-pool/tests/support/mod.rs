@@ -17,7 +17,7 @@ mod table;
 
 pub use bare::BareBench;
 pub use command::{Ran, RunArgs, pool, webnn_pool};
-pub use faults::{ChaosFault, Dice};
+pub use faults::{ChaosFault, Dice, kill_browser};
 pub use fixture::{Fixture, fixture, max_delta, repository};
 pub use hooks::Role;
 pub use known::Known;
