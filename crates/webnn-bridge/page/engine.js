@@ -21,6 +21,9 @@ const ADDRESSABLE = 2 ** 32;
 const ANSWERS = 8;
 const ANSWERS_BYTES = 32 * 2 ** 20;
 
+/** A call that took less, in milliseconds, took less than looking for cancellations behind it would. */
+const LONG_MS = 20;
+
 /**
  * An answer that may have to be given again. Its tensors are those that were sent, not copies.
  * @typedef {object} Answer
@@ -205,12 +208,15 @@ class Engine {
   /** Works the queue off one call at a time: the runtime allows one at a time, and a second would only slow the first. */
   async #pump() {
     this.#pumping = true;
+    let took = 0;
     for (let frame = this.#queue.shift(); frame; frame = this.#queue.shift()) {
       this.#current = { id: frame.id, abort: new AbortController() };
       try {
-        if (frame.meta.queued) await catchUp();
+        if (frame.meta.queued && took >= LONG_MS) await catchUp();
         this.#assertWanted(frame.id);
+        const began = performance.now();
         await this.#serve(frame, this.#current.abort.signal);
+        took = performance.now() - began;
       } catch (error) {
         this.#fail(frame, error);
       }
