@@ -26,6 +26,9 @@ const CHAOS_BROWSER: &str = "WEBNN_POOL_CHAOS_BROWSER";
 /// The same for the long trials of memory.
 const MEMORY: (&str, &str, &str) = ("WEBNN_POOL_MEMORY", "e2e_memory", "long_");
 
+/// The same for the long trials of shards.
+const SHARD_KILLS: (&str, &str, &str) = ("WEBNN_POOL_SHARD_KILLS", "e2e_sharding", "kills_");
+
 /// A browser-backed test binary.
 #[derive(Debug)]
 struct Binary {
@@ -47,6 +50,9 @@ pub(crate) fn run(flags: &E2e) -> Result<()> {
         let lists = [(CHAOS_FAULT, &flags.fault), (CHAOS_BROWSER, &flags.browser)];
         asked.extend(lists.into_iter().filter_map(|(name, list)| Some((name, list.clone()?))));
         run_with(Some(CHAOS.1), &asked, &[CHAOS.2], &mut tally)
+    } else if let Some(trials) = flags.shard_kills {
+        let asked = format!("{}:{trials}", flags.seed);
+        run_with(Some(SHARD_KILLS.1), &[(SHARD_KILLS.0, asked)], &[SHARD_KILLS.2], &mut tally)
     } else if flags.memory {
         let asked = format!("{}:{}", flags.trials, flags.cycles);
         run_with(Some(MEMORY.1), &[(MEMORY.0, asked)], &[MEMORY.2], &mut tally)
@@ -80,6 +86,8 @@ fn run_with(
     if chosen.is_empty() {
         bail!("no browser-backed test matches: see `cargo xtask e2e --list`");
     }
+    // All at the same time, on all cores; what does not compile is told by whichever test it is.
+    let _ = cargo_test(&all, &chosen).arg("--no-run").run();
     let before = Snapshot::take()?;
     let mut failed = Vec::new();
     for binary in chosen {
@@ -103,14 +111,18 @@ fn run_with(
 }
 
 fn command(all: &[Binary], binary: &Binary) -> Cmd {
+    cargo_test(all, &[binary]).args(["--", "--test-threads=1", "--nocapture"])
+}
+
+/// What compiles these binaries, and runs them.
+fn cargo_test(all: &[Binary], chosen: &[&Binary]) -> Cmd {
     // The whole workspace with one set of features for every binary: choosing the package with `-p` would resolve
     // the features of everything below anew, and compile it all a second time.
     let mut features: Vec<String> =
         all.iter().map(|binary| format!("{}/{FEATURE}", binary.package)).collect();
     features.dedup();
-    Cmd::cargo("test")
-        .args(["--workspace", "--features", &features.join(","), "--test", &binary.name])
-        .args(["--", "--test-threads=1", "--nocapture"])
+    let names = chosen.iter().flat_map(|binary| ["--test", &binary.name]);
+    Cmd::cargo("test").args(["--workspace", "--features", &features.join(",")]).args(names)
 }
 
 /// Every browser-backed test binary, ordered by package.

@@ -61,7 +61,7 @@ pub(crate) struct E2e {
     /// Instead of the tests, inflict faults at random on browsers under load, and print how the pool recovered.
     #[arg(long, conflicts_with_all = ["list", "only", "full"])]
     pub(crate) chaos: bool,
-    /// What the faults of `--chaos` are drawn with.
+    /// What the faults of `--chaos` and the kills of `--shard-kills` are drawn with.
     #[arg(long, value_name = "N", default_value_t = 7)]
     pub(crate) seed: u64,
     /// For how long `--chaos` goes on.
@@ -77,6 +77,10 @@ pub(crate) struct E2e {
     /// without recycling; print how many pages were relieved, and how memory grew.
     #[arg(long, conflicts_with_all = ["list", "only", "full", "chaos"])]
     pub(crate) memory: bool,
+    /// Instead of the tests, kill the browser of a component in the middle of so many sharded requests of each kind, and
+    /// of as many texts; print how many were right.
+    #[arg(long, value_name = "N", conflicts_with_all = ["list", "only", "full", "chaos", "memory"])]
+    pub(crate) shard_kills: Option<u64>,
     /// How many pages `--memory` drives to their end.
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub(crate) trials: u64,
@@ -125,8 +129,10 @@ pub(crate) enum BenchName {
     History,
     /// Whether everything that is durable survives `kill -9`, again and again.
     HistoryKills,
-    /// Planning time and peak memory for a model of more than 2 GB.
+    /// Two shards in browsers against the whole model in one: latency, throughput, memory.
     Sharding,
+    /// Planning time and peak memory for a model of more than 2 GB.
+    Cutting,
     /// How far each policy stays behind the best choice, in made-up worlds and in what was recorded.
     Selection,
 }
@@ -140,7 +146,8 @@ impl BenchName {
             Self::Recovery => ("webnn-pool", "bench_recovery", ""),
             Self::History => ("perf-history", "bench_history", "postgres"),
             Self::HistoryKills => ("perf-history", "kill_history", ""),
-            Self::Sharding => ("sharding", "bench_sharding", ""),
+            Self::Sharding => ("webnn-pool", "bench_sharded", ""),
+            Self::Cutting => ("sharding", "bench_cutting", ""),
             Self::Selection => ("pool-core", "bench_selection", ""),
         }
     }

@@ -219,6 +219,36 @@ async fn the_last_worker_is_never_given_up() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_run_may_be_tried_less_often_than_others() {
+    let cut = diamond();
+    let executor = cut.executor(2, ExecutorConfig::default());
+    executor.host().fail(0, &[Fault::Fails]);
+    let error = executor.run_with(inputs(1), 1).await.expect_err("it is tried once");
+    assert!(matches!(error, RunError::Stage { stage: 0, attempts: 1, .. }), "{error:?}");
+    executor.host().fail(0, &[Fault::Fails, Fault::Fails]);
+    let answer = executor.run_with(inputs(1), 3).await.expect("the third works, elsewhere");
+    let metrics = &answer.metrics.components[0];
+    assert_eq!((metrics.attempts, metrics.moves, metrics.loads), (3, 1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn among_workers_alike_a_stage_goes_to_the_one_that_suits_it() {
+    let cut = diamond();
+    let executor = cut.executor(4, ExecutorConfig::default());
+    for worker in 1..=4 {
+        // Stage 0 suits worker 4 best, and stage 3 worker 1.
+        executor.host().rank(0, WorkerId(worker), u32::try_from(4 - worker).expect("small"));
+        executor.host().rank(3, WorkerId(worker), u32::try_from(worker).expect("small"));
+    }
+    executor.deploy().await.expect("all parts load");
+    let answer = executor.run(inputs(1)).await.expect("an answer");
+    let worker = |stage: usize| answer.metrics.components[stage].worker;
+    assert_eq!(worker(0), 4);
+    let hosts: std::collections::BTreeSet<u64> = (0..4).map(worker).collect();
+    assert_eq!(hosts.len(), 4, "and nobody hosts two as long as others host none");
+}
+
+#[tokio::test(start_paused = true)]
 async fn without_workers_there_is_a_typed_error() {
     let cut = diamond();
     let executor = cut.executor(1, ExecutorConfig::default());

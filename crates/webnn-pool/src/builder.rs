@@ -182,6 +182,15 @@ impl AcceleratorBuilder {
     }
 }
 
+/// The browser of this machine that is taken where none is named.
+///
+/// # Errors
+/// The directory of installed browsers cannot be named, or there is no browser.
+pub fn preferred_browser() -> Result<BrowserName, BuildError> {
+    let (found, _) = find_browsers(&Home::locate()?, Vec::new(), true)?;
+    found.first().map(|spec| spec.name).ok_or(BuildError::NoBrowser)
+}
+
 type Found = (Vec<LaunchSpec>, Vec<LaunchFailure>);
 
 /// Finds the browsers that were named, or, where none was, the first of the preferred ones.

@@ -38,7 +38,7 @@ mod shard;
 
 pub use accelerated::{AcceleratedModel, RunOptions};
 pub use accelerator::{Accelerator, LaunchFailure};
-pub use builder::AcceleratorBuilder;
+pub use builder::{AcceleratorBuilder, preferred_browser};
 pub use error::{BuildError, HistoryError, ModelError};
 pub use export::{ConnectedBackend, Connection, TelemetryExport, TelemetryOptions};
 pub use history::analyze_location;
@@ -47,7 +47,7 @@ pub use recover::{
     BrowserMemory, LearnedRung, MemoryOptions, ReconcileOptions, RecoveryOptions, RecoveryReport,
     RecycleOptions,
 };
-pub use respond::response;
+pub use respond::{response, sharded_response};
 pub use shard::{
     ComponentReport, GenerateOptions, Generation, HostFailure, ModelShardingManager, RecoveryAttempts,
     Sampling, ShardedMetrics, ShardedOutcome, ShardingError, ShardingOptions, ShardingTotals,

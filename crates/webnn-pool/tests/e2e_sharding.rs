@@ -141,10 +141,16 @@ impl Killer<'_> {
         let browser = component.browser.expect("it ran");
         let micros = usize::try_from(within.as_micros()).expect("a run is short");
         sleep(Duration::from_micros(self.dice.below(micros.max(1)) as u64)).await;
-        let page = self.accelerator.pages().into_iter().find(|page| page.worker_info().browser == browser);
-        let label = page.expect("its page").label().to_owned();
-        let killed = kill_browser(self.accelerator.mark(), browser, &label);
-        assert!(killed > 0, "{browser} had a process");
+        let began = Instant::now();
+        loop {
+            let pages = self.accelerator.pages();
+            let page = pages.iter().find(|page| page.is_connected() && page.worker_info().browser == browser);
+            if page.is_some_and(|page| kill_browser(self.accelerator.mark(), browser, page.label()) > 0) {
+                break;
+            }
+            assert!(began.elapsed() < Duration::from_secs(60), "{browser} has no process: {pages:?}");
+            sleep(Duration::from_millis(20)).await;
+        }
         browser
     }
 }

@@ -14,7 +14,8 @@ const GAP: (usize, usize) = (90, 22);
 const FILLS: [&str; 8] =
     ["#dbeafe", "#fde68a", "#bbf7d0", "#fecaca", "#e9d5ff", "#fed7aa", "#a5f3fc", "#e5e7eb"];
 
-/// Draws the stages by columns, each behind those that it depends on, filled by shard, with what flows between them. The
+/// Draws the stages by columns, each behind those that it depends on, filled by shard, with their workers where these are
+/// known, and with what flows between them. The
 /// SVG stands alone: no script, no font and no image from elsewhere.
 #[must_use]
 pub fn svg(plan: &Plan) -> String {
@@ -69,9 +70,10 @@ pub fn svg(plan: &Plan) -> String {
     }
     for (stage, &(x, y)) in plan.stages.iter().zip(&corner) {
         let fill = FILLS[stage.shard % FILLS.len()];
+        let place = stage.worker.clone().unwrap_or_else(|| format!("{} nodes", stage.nodes));
         let lines = [
             format!("{} · {}", stage.index, stage.label),
-            format!("shard {} · {} nodes", stage.shard, stage.nodes),
+            format!("shard {} · {place}", stage.shard),
             format!("{} · {:.2} GFLOP", size(stage.weight_bytes), stage.work as f64 / 1e9),
         ];
         put(format!(

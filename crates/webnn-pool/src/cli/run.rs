@@ -6,15 +6,22 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use pool_core::PoolConfig;
-use serde_json::{Value, json};
+use serde_json::json;
+use sharding::Strategy;
 use tensor::oip::{InferRequest, InferResponse, Limits};
 use vocab::{Backend, BrowserName, DeviceKind, ModelType, PolicyName};
-use webnn_pool::{AcceleratedModel, Accelerator, Location, ModelSpec, ResolvedModel, RunOptions, response};
+use webnn_pool::{
+    AcceleratedModel, Accelerator, Location, ModelShardingManager, ModelSpec, ResolvedModel, RunOptions,
+    ShardingOptions, response, sharded_response,
+};
 
 use super::{Failure, out, summary::summary};
 
 /// The longest request that is read, in bytes. As JSON, tensors take some ten times the room that they take on a page.
 const REQUEST_LIMIT: u64 = 1 << 30;
+
+/// How often a component of a sharded model is repeated at most.
+const RETRIES: u32 = 5;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -58,6 +65,19 @@ pub(super) struct Args {
     /// Show the table that the choice was made from: below the summary, and as `parameters.decision` in JSON.
     #[arg(long)]
     explain: bool,
+    /// Cut the model into so many shards, each held by a browser of its own: as many are launched, those of --browser in
+    /// turn. For models that are too large for one.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64), conflicts_with_all = ["explain", "policy", "device"])]
+    shards: Option<u16>,
+    /// How --shards cuts: layer, attention-feedforward, component or optimal.
+    #[arg(long, value_name = "S", requires = "shards", default_value_t = Strategy::Layer)]
+    strategy: Strategy,
+    /// Hold each part of --shards in a second browser as well, which takes over at once.
+    #[arg(long, requires = "shards")]
+    standby: bool,
+    /// Draw the plan of --shards into this file.
+    #[arg(long, value_name = "FILE", requires = "shards")]
+    svg: Option<PathBuf>,
     /// Print the response as JSON on standard output.
     #[arg(long)]
     json: bool,
@@ -83,6 +103,10 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
         check_output(path)?;
     }
     let request = read_request(args.input.clone()).await?;
+    if let Some(shards) = args.shards {
+        let response = sharded(&args, usize::from(shards), request).await?;
+        return give(&args, &response);
+    }
     let mut spec = ModelSpec::path(&args.model);
     if let Some(model_type) = args.model_type {
         spec = spec.model_type(model_type);
@@ -97,7 +121,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let outputs = wanted_outputs(&request, &model)?;
 
     out::note(&format!("launching {}", names(&args.browser, "a browser")));
-    let accelerator = build(&args, bridge).await?;
+    let accelerator = build(&args, &args.browser, bridge).await?;
     let accelerated = accelerator
         .accelerate(&model)
         .on_backends(args.backend.iter().copied())
@@ -108,8 +132,11 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     options.explain = args.explain;
     let ran = repeat(&args, &accelerated, request, options).await;
     accelerator.shutdown().await;
-    let response = ran?;
+    give(&args, &ran?)
+}
 
+/// Puts the response where it was asked for.
+fn give(args: &Args, response: &InferResponse) -> Result<(), Failure> {
     if let Some(path) = &args.output {
         let json = response.to_json()?;
         std::fs::write(path, json).map_err(|error| format!("could not write {}: {error}", path.display()))?;
@@ -117,16 +144,85 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     if args.json {
         out::result(std::str::from_utf8(&response.to_json()?)?)
     } else {
-        out::result(&summary(&response))
+        out::result(&summary(response))
     }
 }
 
-async fn build(args: &Args, bridge: webnn_pool::BridgeConfig) -> Result<Accelerator, Failure> {
+/// Runs the model over shards.
+async fn sharded(args: &Args, shards: usize, request: InferRequest) -> Result<InferResponse, Failure> {
+    let runtime = provision::find_runtime(&provision::Home::locate()?)?;
+    let bridge = webnn_pool::BridgeConfig::new(runtime);
+    let mut options = ShardingOptions::new(shards, args.strategy);
+    options.backends.clone_from(&args.backend);
+    options.model_type = args.model_type;
+    options.standby = args.standby;
+    options.timeout = Duration::from_secs(args.timeout);
+    let browsers = match args.browser.as_slice() {
+        [] => vec![webnn_pool::preferred_browser()?],
+        named => named.to_vec(),
+    };
+    let count = browsers.len().max(shards + usize::from(args.standby && shards == 1));
+    let browsers: Vec<BrowserName> = browsers.iter().copied().cycle().take(count).collect();
+    out::note(&format!("launching {}", names(&browsers, "")));
+    let accelerator = build(args, &browsers, bridge).await?;
+    let manager = ModelShardingManager::new(&accelerator, &args.model, options);
+    let ran = repeat_sharded(args, &manager, request).await;
+    manager.shutdown().await;
+    accelerator.shutdown().await;
+    ran
+}
+
+async fn repeat_sharded(
+    args: &Args,
+    manager: &ModelShardingManager,
+    request: InferRequest,
+) -> Result<InferResponse, Failure> {
+    let InferRequest { id, inputs, outputs: wanted, .. } = request;
+    let mut plan = manager.initialize_sharding().await?;
+    let known = |name: &str| plan.outputs.iter().any(|output| &*output.spec.name == name);
+    if let Some(unknown) = wanted.iter().find(|output| !known(&output.name)) {
+        return Err(format!("{} has no output {:?}", plan.model, unknown.name).into());
+    }
+    let mut figures = Figures::new(args.repeat)?;
+    let mut last = None;
+    for _ in 0..args.repeat {
+        match manager.run_inference_sharded(inputs.clone(), RETRIES).await {
+            Ok(outcome) => {
+                let metrics = &outcome.metrics;
+                let in_page = metrics.components.iter().map(|component| component.run_ms).sum();
+                figures.took(metrics.inference_time_ms, in_page)?;
+                last = Some(outcome);
+            }
+            Err(error) => figures.failed(error.into()),
+        }
+    }
+    figures.finish();
+    let Some(mut outcome) = last else { return Err(figures.error()) };
+    if let Some(path) = &args.svg {
+        for (stage, component) in plan.stages.iter_mut().zip(&outcome.metrics.components) {
+            stage.worker = component.place();
+        }
+        std::fs::write(path, sharding::svg(&plan))
+            .map_err(|error| format!("could not write {}: {error}", path.display()))?;
+    }
+    outcome
+        .outputs
+        .retain(|output| wanted.is_empty() || wanted.iter().any(|name| *name.name == *output.name));
+    let mut response = sharded_response(&manager.name()?, id, &plan, outcome);
+    figures.add_to(&mut response, args.repeat);
+    Ok(response)
+}
+
+async fn build(
+    args: &Args,
+    browsers: &[BrowserName],
+    bridge: webnn_pool::BridgeConfig,
+) -> Result<Accelerator, Failure> {
     let mut pool = PoolConfig::default();
     pool.load_timeout = Duration::from_secs(args.timeout);
     pool.selection.policy = args.policy;
     let mut builder = Accelerator::builder()
-        .browsers(args.browser.iter().copied())
+        .browsers(browsers.iter().copied())
         .threads(args.threads)
         .pool(pool)
         .bridge(bridge);
@@ -151,32 +247,19 @@ async fn repeat(
 ) -> Result<InferResponse, Failure> {
     let InferRequest { id, inputs, .. } = request;
     let inputs: std::sync::Arc<[_]> = inputs.into();
-    let bar = progress(args.repeat);
-    let mut total = Histogram::<u64>::new(3)?;
-    let mut in_page = Histogram::<u64>::new(3)?;
+    let mut figures = Figures::new(args.repeat)?;
     let mut last = None;
-    let mut last_error = None;
-    let mut failures = 0;
     for _ in 0..args.repeat {
         match model.run_with(std::sync::Arc::clone(&inputs), options.clone()).await {
             Ok(completed) => {
-                total.record(microseconds(completed.report.total_ms))?;
-                in_page.record(microseconds(completed.report.in_page_ms))?;
+                figures.took(completed.report.total_ms, completed.report.in_page_ms)?;
                 last = Some(completed);
             }
-            Err(error) => {
-                failures += 1;
-                last_error = Some(error);
-            }
+            Err(error) => figures.failed(error.into()),
         }
-        bar.inc(1);
     }
-    bar.finish_and_clear();
-    let (completed, error) = match (last, last_error) {
-        (Some(completed), error) => (completed, error),
-        (None, Some(error)) => return Err(error.into()),
-        (None, None) => return Err("nothing was run".into()),
-    };
+    figures.finish();
+    let Some(completed) = last else { return Err(figures.error()) };
     let mut response = response(model, id, completed);
     if args.backend.len() > 1 {
         let first = args.backend.first().map(|backend| json!(backend));
@@ -184,31 +267,62 @@ async fn repeat(
         response.parameters.insert("fallback".to_owned(), json!(fell_back));
         response.parameters.insert("backends_requested".to_owned(), json!(args.backend));
     }
-    if args.repeat > 1 {
-        response
-            .parameters
-            .insert("repeat".to_owned(), distribution(args.repeat, failures, error, &total, &in_page));
-    }
+    figures.add_to(&mut response, args.repeat);
     Ok(response)
 }
 
-fn distribution(
-    count: u32,
+/// What many runs took.
+struct Figures {
+    bar: indicatif::ProgressBar,
+    total: Histogram<u64>,
+    in_page: Histogram<u64>,
     failures: u32,
-    error: Option<webnn_pool::RunError>,
-    total: &Histogram<u64>,
-    in_page: &Histogram<u64>,
-) -> Value {
-    let ms = |histogram: &Histogram<u64>, quantile| histogram.value_at_quantile(quantile) as f64 / 1000.0;
-    json!({
-        "count": count,
-        "failures": failures,
-        "last_failure": error.map(|error| error.to_string()),
-        "p50": ms(total, 0.5),
-        "p95": ms(total, 0.95),
-        "in_page_p50": ms(in_page, 0.5),
-        "in_page_p95": ms(in_page, 0.95),
-    })
+    last: Option<Failure>,
+}
+
+impl Figures {
+    fn new(repeat: u32) -> Result<Self, Failure> {
+        let bar = progress(repeat);
+        Ok(Self { bar, total: Histogram::new(3)?, in_page: Histogram::new(3)?, failures: 0, last: None })
+    }
+
+    fn took(&mut self, total_ms: f64, in_page_ms: f64) -> Result<(), Failure> {
+        self.bar.inc(1);
+        self.total.record(microseconds(total_ms))?;
+        Ok(self.in_page.record(microseconds(in_page_ms))?)
+    }
+
+    fn failed(&mut self, error: Failure) {
+        self.bar.inc(1);
+        self.failures += 1;
+        self.last = Some(error);
+    }
+
+    fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+
+    /// Why nothing came of it.
+    fn error(self) -> Failure {
+        self.last.unwrap_or_else(|| "nothing was run".into())
+    }
+
+    fn add_to(&self, response: &mut InferResponse, repeat: u32) {
+        if repeat < 2 {
+            return;
+        }
+        let ms = |histogram: &Histogram<u64>, quantile| histogram.value_at_quantile(quantile) as f64 / 1000.0;
+        let distribution = json!({
+            "count": repeat,
+            "failures": self.failures,
+            "last_failure": self.last.as_ref().map(|error| error.to_string()),
+            "p50": ms(&self.total, 0.5),
+            "p95": ms(&self.total, 0.95),
+            "in_page_p50": ms(&self.in_page, 0.5),
+            "in_page_p95": ms(&self.in_page, 0.95),
+        });
+        response.parameters.insert("repeat".to_owned(), distribution);
+    }
 }
 
 /// A time as the histogram counts it; at least one, because it counts from there.

@@ -7,6 +7,9 @@ use tensor::oip::InferResponse;
 /// The response as a table, and below it the one that its arm was chosen from, where the response has that.
 pub(super) fn summary(response: &InferResponse) -> String {
     let about = about(response);
+    if let Some(components) = response.parameters.get("components") {
+        return format!("{about}\n{}", component_table(components));
+    }
     match response.parameters.get("decision") {
         Some(decision) => format!("{about}\n{}\n{}", reason(decision), candidates(decision)),
         None => about.to_string(),
@@ -16,11 +19,23 @@ pub(super) fn summary(response: &InferResponse) -> String {
 fn about(response: &InferResponse) -> Table {
     let mut table = new_table();
     table.add_row(["model", &response.model_name]);
+    let shards =
+        ["strategy", "shards", "verdict", "component_count", "successful_components", "recovery_attempts"];
+    for key in shards.iter().filter(|key| response.parameters.contains_key(**key)) {
+        table.add_row([key, &*plain(response.parameters.get(*key))]);
+    }
     for key in ["browser", "browser_version", "backend", "device_requested", "device_effective", "adapter"] {
-        table.add_row([key, &plain(response.parameters.get(key))]);
+        let value = response.parameters.get(key);
+        if value.is_some() || !response.parameters.contains_key("components") {
+            table.add_row([key, &plain(value)]);
+        }
     }
     for key in ["load_ms", "queue_ms", "in_page_ms", "total_ms", "attempts", "placement", "repeat"] {
-        table.add_row([key, &plain(response.parameters.get(key))]);
+        let value = response.parameters.get(key);
+        // A sharded run has most of them for each component.
+        if value.is_some() || !response.parameters.contains_key("components") {
+            table.add_row([key, &plain(value)]);
+        }
     }
     for output in &response.outputs {
         let tensor = &output.tensor;
@@ -31,6 +46,30 @@ fn about(response: &InferResponse) -> Table {
         let text =
             format!("{} {}: {}", tensor.dtype(), tensor.shape(), first.unwrap_or_else(|_| "text".to_owned()));
         table.add_row([output.name.as_ref(), &text]);
+    }
+    table
+}
+
+/// Who computed which component, and what that took.
+fn component_table(components: &Value) -> Table {
+    let mut table = new_table();
+    let columns = [
+        "component",
+        "label",
+        "weight_bytes",
+        "worker",
+        "browser",
+        "backend",
+        "attempts",
+        "load_ms",
+        "run_ms",
+        "transfer_ms",
+        "input_bytes",
+        "output_bytes",
+    ];
+    table.set_header(columns);
+    for component in components.as_array().into_iter().flatten() {
+        table.add_row(columns.iter().map(|&column| plain(component.get(column))));
     }
     table
 }

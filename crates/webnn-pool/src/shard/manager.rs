@@ -111,6 +111,14 @@ impl ModelShardingManager {
         config
     }
 
+    /// What the model is called.
+    ///
+    /// # Errors
+    /// There is no model.
+    pub fn name(&self) -> Result<String, ShardingError> {
+        Ok(Located::find(&self.model)?.name)
+    }
+
     /// The plan that is deployed, if one is.
     #[must_use]
     pub fn plan(&self) -> Option<Plan> {

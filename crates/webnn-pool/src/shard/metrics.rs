@@ -92,6 +92,14 @@ pub struct ComponentReport {
     pub output_bytes: u64,
 }
 
+impl ComponentReport {
+    /// Where it was computed, for people, such as `w3 firefox/wasm`; `None` where that is not known any more.
+    #[must_use]
+    pub fn place(&self) -> Option<String> {
+        Some(format!("{} {}/{}", self.worker, self.browser?, self.backend?))
+    }
+}
+
 impl ShardedMetrics {
     pub(super) fn of(metrics: &RunMetrics, plan: &Plan, host: &PageHost) -> Self {
         let mut recovery_attempts = RecoveryAttempts::default();

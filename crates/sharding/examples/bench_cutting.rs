@@ -1,5 +1,5 @@
 //! Planning time and peak memory for a large model, which is made here without ever being held:
-//! `bench_sharding [--layers N] [--json FILE]`. The default is 44 layers, 2.2 GB.
+//! `bench_cutting [--layers N] [--json FILE]`. The default is 44 layers, 2.2 GB.
 #![allow(clippy::print_stdout, reason = "a benchmark talks to its user's terminal")]
 #![allow(clippy::disallowed_methods, reason = "it measures time")]
 
