@@ -83,6 +83,13 @@ impl Bridge {
         self.run.as_ref().map_or("", RunDir::mark)
     }
 
+    /// A folder for files of this run, below [`BridgeConfig::temp_dir`]. It is deleted with what is in it when the run is
+    /// over, however it ends.
+    #[must_use]
+    pub fn scratch(&self) -> Option<&std::path::Path> {
+        self.run.as_ref().map(RunDir::path)
+    }
+
     /// The labels of the launches that have not ended, those that go on included, and since when each has a page that is
     /// connected; `None` where it has none.
     #[must_use]

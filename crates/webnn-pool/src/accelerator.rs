@@ -148,6 +148,11 @@ impl Accelerator {
         &self.pool
     }
 
+    /// A folder for files that are needed as long as the browsers are there.
+    pub(crate) fn scratch(&self) -> Option<&std::path::Path> {
+        self.bridge.as_ref().and_then(|bridge| bridge.scratch())
+    }
+
     /// What the models of one page may take together, in bytes.
     pub(crate) const fn memory_budget_bytes(&self) -> u64 {
         self.memory_budget_bytes

@@ -42,7 +42,7 @@ pub use builder::{AcceleratorBuilder, preferred_browser};
 pub use error::{BuildError, HistoryError, ModelError};
 pub use export::{ConnectedBackend, Connection, TelemetryExport, TelemetryOptions};
 pub use history::analyze_location;
-pub use model::{ModelSpec, ResolvedModel, family_by_name};
+pub use model::{ModelSpec, ResolvedModel, family_by_name, locate_model};
 pub use recover::{
     BrowserMemory, LearnedRung, MemoryOptions, ReconcileOptions, RecoveryOptions, RecoveryReport,
     RecycleOptions,

@@ -3,6 +3,7 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use serde_json::{Value, json};
@@ -206,6 +207,56 @@ fn many_runs_tell_how_long_they_took_and_the_response_goes_to_a_file() {
     assert_eq!((&repeat["count"], &repeat["failures"]), (&json!(50), &json!(0)), "{repeat}");
     let ms = |key: &str| repeat[key].as_f64().unwrap_or_else(|| panic!("{key} of {repeat}"));
     assert!(0.0 < ms("in_page_p50") && ms("in_page_p50") <= ms("p50") && ms("p50") <= ms("p95"), "{repeat}");
+}
+
+#[test]
+fn a_model_is_run_over_shards() {
+    let clip = fixture("clip");
+    let case = &clip.cases[0];
+    let (model, input) = (clip.directory.to_string_lossy(), clip.request_path(case));
+    let folder = tempfile::tempdir().expect("a folder");
+    let picture = folder.path().join("plan.svg");
+    let (input, svg) = (input.to_string_lossy(), picture.to_string_lossy());
+    let mut arguments =
+        vec!["run", &model, "--input", &input, "--browser", "chromium,firefox", "--backend", "wasm"];
+    arguments.extend(["--shards", "2", "--strategy", "component", "--repeat", "3", "--svg", &svg, "--json"]);
+    let ran = pool(&arguments, b"");
+    assert_eq!(ran.status, Some(0), "{ran:?}");
+    let response = InferResponse::from_json(ran.stdout.as_bytes(), &Limits::default()).expect("JSON alone");
+    clip.compare(case, &response.outputs).expect("right numbers");
+    let parameters = &response.parameters;
+    assert_eq!(parameters["component_count"], parameters["successful_components"]);
+    assert!(parameters["inference_time_ms"].as_f64().is_some_and(|ms| ms > 0.0), "{parameters:?}");
+    assert_eq!(parameters["repeat"]["count"], json!(3));
+    let components = parameters["components"].as_array().expect("components");
+    let browsers: BTreeSet<&str> =
+        components.iter().filter_map(|component| component["browser"].as_str()).collect();
+    assert_eq!(browsers.into_iter().collect::<Vec<_>>(), ["chromium", "firefox"]);
+    let picture = std::fs::read_to_string(&picture).expect("a picture");
+    assert!(picture.contains("chromium/wasm") && picture.contains("firefox/wasm"), "{picture}");
+
+    // Without --json, a person sees who computed what; a strategy that does not fit says which ones do.
+    arguments.pop();
+    let shown = pool(&arguments, b"").stdout;
+    assert!(shown.contains("weight_bytes") && shown.contains("pixel_values"), "{shown}");
+    let misfit = pool(
+        &[
+            "run",
+            &fixture("resnet-mini").directory.to_string_lossy(),
+            "--input",
+            &fixture("resnet-mini").request_path(&fixture("resnet-mini").cases[0]).to_string_lossy(),
+            "--shards",
+            "2",
+            "--strategy",
+            "component",
+            "--browser",
+            "chromium",
+        ],
+        b"",
+    );
+    assert_eq!(misfit.status, Some(1), "{misfit:?}");
+    let error = misfit.error().expect("one message");
+    assert!(error.contains("component") && error.contains("layer"), "{error}");
 }
 
 #[test]

@@ -15,8 +15,7 @@ const FILLS: [&str; 8] =
     ["#dbeafe", "#fde68a", "#bbf7d0", "#fecaca", "#e9d5ff", "#fed7aa", "#a5f3fc", "#e5e7eb"];
 
 /// Draws the stages by columns, each behind those that it depends on, filled by shard, with their workers where these are
-/// known, and with what flows between them. The
-/// SVG stands alone: no script, no font and no image from elsewhere.
+/// known, and with what flows between them. The SVG stands alone: no script, no font and no image from elsewhere.
 #[must_use]
 pub fn svg(plan: &Plan) -> String {
     let mut column = vec![0_usize; plan.stages.len()];
@@ -61,8 +60,10 @@ pub fn svg(plan: &Plan) -> String {
             ));
             if column[place] == column[before] + 1 {
                 put(format!(
-                    "<text x=\"{bend}\" y=\"{}\" text-anchor=\"middle\" fill=\"#475569\" font-size=\"10\">{}</text>\n",
-                    y1.min(y2).saturating_sub(6),
+                    "<text x=\"{bend}\" y=\"{}\" text-anchor=\"middle\" fill=\"#475569\" font-size=\"10\" \
+                     paint-order=\"stroke\" stroke=\"#ffffff\" stroke-width=\"3\">{}</text>\n",
+                    // In the middle of the arrow, so that arrows that meet keep their labels apart.
+                    (y1 + y2) / 2 - 6,
                     size(bytes)
                 ));
             }

@@ -44,6 +44,11 @@ impl RunDir {
         Ok(Self { path, mark, watchdog: Some(watchdog), _owner: lock })
     }
 
+    /// The directory.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The value of the mark that this run's processes carry.
     pub(crate) fn mark(&self) -> &str {
         &self.mark

@@ -150,6 +150,7 @@ fn give(args: &Args, response: &InferResponse) -> Result<(), Failure> {
 
 /// Runs the model over shards.
 async fn sharded(args: &Args, shards: usize, request: InferRequest) -> Result<InferResponse, Failure> {
+    fits(args.model.clone(), sharding::Request::new(args.strategy, shards), &request).await?;
     let runtime = provision::find_runtime(&provision::Home::locate()?)?;
     let bridge = webnn_pool::BridgeConfig::new(runtime);
     let mut options = ShardingOptions::new(shards, args.strategy);
@@ -172,6 +173,25 @@ async fn sharded(args: &Args, shards: usize, request: InferRequest) -> Result<In
     ran
 }
 
+/// Finds out before a browser is started whether the model can be cut like this, and whether the request fits it.
+async fn fits(model: PathBuf, how: sharding::Request, request: &InferRequest) -> Result<(), Failure> {
+    let planned = tokio::task::spawn_blocking(move || {
+        let onnx = webnn_pool::locate_model(&model)?;
+        let file = sharding::ModelFile::open(&onnx)?;
+        Ok::<_, Failure>(sharding::plan(&file, &how)?.plan().clone())
+    });
+    let plan = planned.await??;
+    let outputs = plan.outputs.iter().map(|output| output.spec.clone()).collect();
+    let signature = tensor::Signature { inputs: plan.inputs, outputs };
+    signature
+        .bind(&request.inputs)
+        .map_err(|error| format!("the inputs do not fit {}: {error}", plan.model))?;
+    match request.outputs.iter().find(|output| signature.output(&output.name).is_none()) {
+        Some(unknown) => Err(format!("{} has no output {:?}", plan.model, unknown.name).into()),
+        None => Ok(()),
+    }
+}
+
 async fn repeat_sharded(
     args: &Args,
     manager: &ModelShardingManager,
@@ -179,10 +199,6 @@ async fn repeat_sharded(
 ) -> Result<InferResponse, Failure> {
     let InferRequest { id, inputs, outputs: wanted, .. } = request;
     let mut plan = manager.initialize_sharding().await?;
-    let known = |name: &str| plan.outputs.iter().any(|output| &*output.spec.name == name);
-    if let Some(unknown) = wanted.iter().find(|output| !known(&output.name)) {
-        return Err(format!("{} has no output {:?}", plan.model, unknown.name).into());
-    }
     let mut figures = Figures::new(args.repeat)?;
     let mut last = None;
     for _ in 0..args.repeat {

@@ -72,6 +72,15 @@ impl Located {
     }
 }
 
+/// The ONNX file of a model in a path that may be that file, or a directory that holds it: `model.onnx`, or the Hugging
+/// Face layout.
+///
+/// # Errors
+/// There is none.
+pub fn locate_model(path: &Path) -> Result<PathBuf, ModelError> {
+    Ok(Located::find(path)?.onnx)
+}
+
 /// Finds the model in a path that may be a file or a directory.
 pub(super) fn locate(path: &Path) -> Result<Place, ModelError> {
     let metadata =

@@ -8,5 +8,6 @@ mod spec;
 
 pub use family::family_by_name;
 pub(crate) use files::Located;
+pub use files::locate_model;
 pub use resolve::ResolvedModel;
 pub use spec::ModelSpec;

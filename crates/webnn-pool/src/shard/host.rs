@@ -22,6 +22,19 @@ use crate::model::{ModelSpec, ResolvedModel, family_by_name};
 /// Scores that are closer than this are the same.
 const SAME: f64 = 1e-9;
 
+/// What names of inputs and of components tell about what goes in.
+const HINTS: &[(&str, ModelType)] = &[
+    ("pixel", ModelType::Vision),
+    ("image", ModelType::Vision),
+    ("vision", ModelType::Vision),
+    ("visual", ModelType::Vision),
+    ("input_features", ModelType::Audio),
+    ("audio", ModelType::Audio),
+    ("waveform", ModelType::Audio),
+    ("input_ids", ModelType::Text),
+    ("text", ModelType::Text),
+];
+
 /// Each host's sequences have numbers of their own on the pages, which may hold one part for several hosts.
 static HOSTS: AtomicU64 = AtomicU64::new(1);
 
@@ -106,9 +119,26 @@ impl PageHost {
         self.seats.clear();
     }
 
-    /// What a stage is for, where its label or the whole model tells.
+    /// What a stage is for: what the whole model is, but for the towers of a model of several kinds of input.
     fn family(&self, stage: &Stage) -> Option<ModelType> {
-        family_by_name(&stage.label).or(self.model_type).or_else(|| family_by_name(&self.name))
+        let whole = self.model_type.or_else(|| family_by_name(&self.name));
+        match whole {
+            None | Some(ModelType::Multimodal) => self.tower(stage).or(whole),
+            one => one,
+        }
+    }
+
+    /// The kind of input that a stage alone takes, by the names of the model's inputs and of the stage.
+    fn tower(&self, stage: &Stage) -> Option<ModelType> {
+        let own = stage.inputs.iter().map(|spec| &*spec.name);
+        let own = own.filter(|name| self.plan.inputs.iter().any(|input| &*input.name == *name));
+        let mut kinds = own.chain([&*stage.label]).filter_map(|name| {
+            let name = name.to_lowercase();
+            let hint = HINTS.iter().find(|(part, _)| name.contains(part));
+            hint.map(|(_, family)| *family)
+        });
+        let first = kinds.next()?;
+        kinds.all(|kind| kind == first).then_some(first)
     }
 
     /// What the pool has to know to weigh workers for a stage before its part was read.
@@ -164,17 +194,14 @@ impl PageHost {
         })
     }
 
-    fn constraints(&self, backends: Vec<Backend>, timeout: Duration) -> Constraints {
-        let mut constraints = Constraints::default();
-        constraints.backends = backends;
-        constraints.timeout = Some(timeout);
-        constraints
-    }
-
     /// A sequence's number on the pages.
     const fn on_page(&self, sequence: SequenceId) -> SequenceId {
         SequenceId(self.number * SEQUENCES + sequence.0 % SEQUENCES)
     }
+}
+
+fn constraints(backends: Vec<Backend>, timeout: Duration) -> Constraints {
+    Constraints { backends, timeout: Some(timeout), ..Constraints::default() }
 }
 
 /// Whether the sizes of its inputs are not all fixed.
@@ -193,7 +220,7 @@ impl StageHost for PageHost {
         let mut seat = Seat { worker, model: Arc::clone(&model), backend: None };
         if !(is_open(&model) && self.has_static_shapes(&model, worker)) {
             let mut preload = Preload::new(model);
-            preload.constraints = self.constraints(self.backends.clone(), self.load_timeout);
+            preload.constraints = constraints(self.backends.clone(), self.load_timeout);
             preload.constraints.fallback = true;
             preload.worker = Some(worker);
             seat.backend = Some(self.pool.preload(preload).await.map_err(sort)?.backend);
@@ -210,7 +237,7 @@ impl StageHost for PageHost {
         let mut request = Request::new(model, inputs);
         request.outputs = Some(outputs);
         let backends = backend.map_or_else(|| self.backends.clone(), |backend| vec![backend]);
-        request.constraints = self.constraints(backends, self.run_timeout);
+        request.constraints = constraints(backends, self.run_timeout);
         // What to do about a failure is for the executor to say, which knows what it depends on.
         request.constraints.attempts = Some(1);
         request.worker = Some(worker);

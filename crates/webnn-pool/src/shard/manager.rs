@@ -46,6 +46,8 @@ pub struct ModelShardingManager {
     model: PathBuf,
     options: ShardingOptions,
     memory_budget_bytes: u64,
+    /// Where the parts are written.
+    scratch: PathBuf,
     deployed: Mutex<Option<Arc<Deployment>>>,
     speeds: Speeds,
     recovered: Mutex<RecoveryAttempts>,
@@ -53,7 +55,9 @@ pub struct ModelShardingManager {
 }
 
 impl ModelShardingManager {
-    /// A manager for the model in a file or directory. Reads nothing yet.
+    /// A manager for the model in a file or directory. Reads nothing yet. The parts will be written into the folder of the
+    /// accelerator's run, below [`BridgeConfig::temp_dir`](crate::BridgeConfig::temp_dir), which needs room for the whole
+    /// model.
     #[must_use]
     pub fn new(accelerator: &Accelerator, model: impl Into<PathBuf>, options: ShardingOptions) -> Self {
         Self {
@@ -61,6 +65,7 @@ impl ModelShardingManager {
             model: model.into(),
             options,
             memory_budget_bytes: accelerator.memory_budget_bytes(),
+            scratch: accelerator.scratch().map_or_else(std::env::temp_dir, Into::into),
             deployed: Mutex::new(None),
             speeds: Speeds::default(),
             recovered: Mutex::new(RecoveryAttempts::default()),
@@ -80,7 +85,8 @@ impl ModelShardingManager {
         }
         let place = Located::find(&self.model)?;
         let workers = self.speeds.workers(&self.pool, &place, &self.options, self.memory_budget_bytes).await;
-        let folder = tempfile::tempdir().map_err(ShardingError::Folder)?;
+        let folder = tempfile::Builder::new().prefix("parts-").tempdir_in(&self.scratch);
+        let folder = folder.map_err(ShardingError::Folder)?;
         let (request, onnx, into) = (self.request(), place.onnx, folder.path().to_owned());
         // Reading and writing gigabytes keeps a core busy.
         let cut = tokio::task::spawn_blocking(move || cut(&onnx, request, workers, &into));

@@ -80,7 +80,7 @@ impl Sampler {
             left < 0.0
         });
         // What rounding leaves over belongs to the last one.
-        drawn.or(likely.last()).map(|(token, _)| *token)
+        drawn.or_else(|| likely.last()).map(|(token, _)| *token)
     }
 }
 
