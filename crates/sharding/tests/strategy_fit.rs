@@ -302,3 +302,41 @@ fn the_plan_explains_itself() {
 fn nothing_is_read_where_there_is_nothing() {
     assert!(ModelFile::open(Path::new("no such model.onnx")).is_err());
 }
+
+#[test]
+fn layers_are_evened_out_by_work_where_each_worker_could_hold_all() {
+    // Four weights that are only added, which is next to no work, and four as large ones that are multiplied with.
+    let mut builder = Builder::new().input("in", &[20, 20]);
+    let mut x = "in".to_owned();
+    for at in 0..8 {
+        let (weight, next) = (format!("w{at}"), format!("x{at}"));
+        let op = if at < 4 { "Add" } else { "MatMul" };
+        builder = builder.weight(&weight, &[20, 20], &numbers(400, at));
+        builder = builder.node(op, &[&x, &weight], &[&next]);
+        x = next;
+    }
+    let folder = tempfile::tempdir().expect("there is room");
+    let file = open(folder.path(), &builder.output("x7").build());
+    let worker = |memory_bytes| WorkerSpec { name: "w".to_owned(), flops_per_s: 1e9, memory_bytes };
+    let cut = |memory: u64| {
+        let mut request = Request::new(Strategy::Layer, 2);
+        request.workers = vec![worker(memory), worker(memory)];
+        plan(&file, &request).expect("it can be cut").plan().clone()
+    };
+    let shares = |plan: &Plan| {
+        let work: Vec<f64> = plan.stages.iter().map(|stage| stage.work as f64).collect();
+        let weight: Vec<f64> = plan.stages.iter().map(|stage| stage.weight_bytes as f64).collect();
+        let share = |of: &[f64]| of[0] / of.iter().sum::<f64>();
+        (share(&work), share(&weight))
+    };
+    let roomy = cut(1 << 30);
+    let whole: u64 = roomy.weight_bytes;
+    assert!(roomy.notes.iter().any(|note| note.contains("by work")), "{:?}", roomy.notes);
+    let tight = cut(whole * 3);
+    assert!(!tight.notes.iter().any(|note| note.contains("by work")), "{:?}", tight.notes);
+    let near = |share: (f64, f64), (work, weight): (f64, f64)| {
+        assert!((share.0 - work).abs() < 0.05 && (share.1 - weight).abs() < 0.05, "{share:?}");
+    };
+    near(shares(&roomy), (0.5, 0.75));
+    near(shares(&tight), (0.0, 0.5));
+}

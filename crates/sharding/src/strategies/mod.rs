@@ -23,7 +23,8 @@ use crate::plan::{Estimate, Request};
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Strategy {
-    /// Contiguous blocks of layers, of about the same weight.
+    /// Contiguous blocks of layers, of about the same weight; of about the same work, where each of the workers that were
+    /// given could hold the whole model.
     Layer,
     /// Attention with its caches on some shards, feed-forward on the others.
     AttentionFeedforward,
@@ -175,7 +176,7 @@ pub(crate) fn propose(study: &Study<'_>, request: &Request, strategy: Strategy) 
         return Ok(Proposal::new(vec![Draft { label: "whole".to_owned(), shard: 0, nodes }]));
     }
     match strategy {
-        Strategy::Layer => layer::propose(study, request.shards),
+        Strategy::Layer => layer::propose(study, request),
         Strategy::AttentionFeedforward => attention::propose(study, request.shards),
         Strategy::Component => component::propose(study, request.shards),
         Strategy::Optimal => optimal::propose(study, request),
