@@ -233,6 +233,7 @@ fn prompt(length: i64, seed: i64) -> Vec<i64> {
 /// What the whole model gives greedily, with no cache at all: the whole text so far is computed for each token.
 async fn reference(accelerator: &Accelerator, model: &Fixture, prompt: &[i64], count: usize) -> Vec<i64> {
     let whole = accelerator.accelerate_model(ModelSpec::path(&model.directory)).await.expect("a model");
+    let whole = whole.on_backends([Backend::Wasm]);
     let empty: Vec<NamedTensor> = whole
         .signature()
         .inputs
@@ -314,6 +315,37 @@ async fn texts_over_shards_are_those_of_the_whole() {
         assert_ne!(first, expected[0], "and not the likeliest");
         manager.shutdown().await;
     }
+    accelerator.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn caches_stay_on_the_graphics_device() {
+    const COUNT: usize = 5;
+    let pages = [
+        (BrowserName::Chromium, Backend::WebGpu),
+        (BrowserName::ChromiumHeadlessShell, Backend::WebGpu),
+        (BrowserName::Firefox, Backend::Wasm),
+    ];
+    let accelerator = open(&pages).await;
+    let model = fixture("llama-tiny");
+    let mut options = ShardingOptions::new(2, Strategy::Layer);
+    options.backends = vec![Backend::WebGpu];
+    let manager = sharded(&accelerator, &model, options).await.expect("it fits");
+    for seed in 0..if full() { 3 } else { 1 } {
+        let expected = reference(&accelerator, &model, &prompt(9, seed), COUNT).await;
+        let text = manager.generate(&prompt(9, seed), tokens(COUNT)).expect("it generates").all().await;
+        assert_eq!(text.expect("a text"), expected);
+    }
+    let metrics = manager.metrics();
+    assert_eq!(metrics.recovery_attempts.cache_rebuild, 0);
+    let last = metrics.last.expect("the last step");
+    println!("on {:?}: {:.0} ms for the last token", places(&last), last.inference_time_ms);
+    assert!(last.components.iter().all(|component| component.backend == Some(Backend::WebGpu)), "{last:?}");
+    // Without a sequence the same session gives its caches away like other outputs.
+    let case = &model.cases[1];
+    let plain = manager.run_inference_sharded(model.inputs(&case.name), 5).await.expect("an answer");
+    model.compare(case, &plain.outputs).expect("the right numbers");
+    manager.shutdown().await;
     accelerator.shutdown().await;
 }
 
