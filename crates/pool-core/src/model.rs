@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tensor::Signature;
+use tensor::{DType, Signature};
 use vocab::{ModelHash, ModelType, Step};
 
 /// A model that workers can load.
@@ -39,6 +39,9 @@ pub struct Cache {
     pub present: Arc<str>,
     /// The dimension along which it grows with each step, where it does.
     pub axis: Option<usize>,
+    /// Its element type.
+    #[serde(serialize_with = "as_text")]
+    pub dtype: DType,
 }
 
 impl Model {
@@ -52,6 +55,10 @@ impl Model {
     pub(crate) fn is_coarse(&self) -> bool {
         !matches!(self.precision.as_str(), "" | "FP32" | "FP64" | "float32" | "float64")
     }
+}
+
+fn as_text<S: serde::Serializer>(dtype: &DType, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(dtype)
 }
 
 /// One file of a model.

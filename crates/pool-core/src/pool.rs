@@ -216,8 +216,9 @@ impl<L: WorkerLink> Pool<L> {
         self.inner().decide(|core, now| core.prospects(now, model, backends, ours))
     }
 
-    /// Has a worker give up the memory of a model: of each of its sessions there as soon as the runs that it has are over,
-    /// and nobody waits for it. Answers whether there was one.
+    /// Has a worker give up the memory of a model: of each of its sessions there as soon as the runs that it has are over.
+    /// One that requests wait for, or that is being loaded, stays until its memory is needed. Does not wait; answers
+    /// whether there was one to give up.
     pub fn unload(&self, worker: WorkerId, model: ModelHash) -> bool {
         self.inner().decide(|core, now| core.unload(now, worker, model))
     }

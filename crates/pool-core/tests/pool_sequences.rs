@@ -38,7 +38,12 @@ fn model() -> Arc<Model> {
         inputs: model.signature.inputs.iter().cloned().chain([past]).collect(),
         outputs: model.signature.outputs.clone(),
     };
-    model.caches = Arc::new([Cache { past: "past".into(), present: "present".into(), axis: Some(0) }]);
+    model.caches = Arc::new([Cache {
+        past: "past".into(),
+        present: "present".into(),
+        axis: Some(0),
+        dtype: tensor::DType::F32,
+    }]);
     Arc::new(model)
 }
 

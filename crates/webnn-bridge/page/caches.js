@@ -9,8 +9,14 @@ import { PageError } from './protocol.js';
 /** Sequences whose caches a session keeps. The one that was used longest ago goes first; it can be computed again. */
 const SEQUENCES = 64;
 
-/** Bytes that all caches of a session may take; the last sequence keeps its own whatever they take. */
+/** Bytes that all caches of an engine may take; the last sequence of each session keeps its own whatever they take. */
 const BYTES = 512 * 2 ** 20;
+
+/** Bytes that they take. */
+let taken = 0;
+
+/** Types that the runtime leaves on the graphics device. */
+const ON_DEVICE = ['float32', 'float16', 'int32', 'int64', 'uint32', 'uint8', 'bool'];
 
 /**
  * A cache of a model: an input whose value in the next step an output gives.
@@ -18,6 +24,7 @@ const BYTES = 512 * 2 ** 20;
  * @property {string} past
  * @property {string} present
  * @property {number|null} axis  the dimension along which it grows
+ * @property {string} dtype
  */
 
 /**
@@ -47,6 +54,11 @@ export class Caches {
   /** Names of the outputs that hold caches. */
   get outputs() {
     return this.caches.map((cache) => cache.present);
+  }
+
+  /** Names of those that can stay on a graphics device. */
+  get onDevice() {
+    return this.caches.filter((cache) => ON_DEVICE.includes(cache.dtype)).map((cache) => cache.present);
   }
 
   /**
@@ -82,6 +94,7 @@ export class Caches {
     }
     const position = step.position + 1;
     this.#held.set(step.sequence, { epoch: step.epoch, position, bytes, past });
+    taken += bytes;
     this.#bound();
     return { epoch: step.epoch, position, length };
   }
@@ -90,6 +103,7 @@ export class Caches {
   release(sequence) {
     const held = this.#held.get(sequence);
     this.#held.delete(sequence);
+    taken -= held?.bytes ?? 0;
     for (const tensor of held?.past.values() ?? []) tensor.dispose();
   }
 
@@ -98,11 +112,8 @@ export class Caches {
   }
 
   #bound() {
-    let bytes = 0;
-    for (const held of this.#held.values()) bytes += held.bytes;
-    for (const [oldest, held] of this.#held) {
-      if (this.#held.size === 1 || (this.#held.size <= SEQUENCES && bytes <= BYTES)) break;
-      bytes -= held.bytes;
+    for (const oldest of [...this.#held.keys()]) {
+      if (this.#held.size === 1 || (this.#held.size <= SEQUENCES && taken <= BYTES)) break;
       this.release(oldest);
     }
   }

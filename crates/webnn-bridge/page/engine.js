@@ -11,7 +11,7 @@ import { fetchGolden, inspectDevice, runGolden } from './probe.js';
 import { classify, isFatal } from './failure.js';
 import { createSession, heapBytes, importRuntime, onDeviceLost, usableThreads } from './runtime.js';
 import { fetchModelFile } from './store.js';
-import { fromRuntime, onCpu, toRuntime } from './tensors.js';
+import { freeDevice, fromRuntime, onCpu, toRuntime } from './tensors.js';
 import { decode, encode, encodedLength } from './wire.js';
 
 /** Bytes that WebAssembly can address; a model needs its own size and more. */
@@ -211,15 +211,15 @@ class Engine {
     let took = 0;
     for (let frame = this.#queue.shift(); frame; frame = this.#queue.shift()) {
       this.#current = { id: frame.id, abort: new AbortController() };
+      const began = performance.now();
       try {
         if (frame.meta.queued && took >= LONG_MS) await catchUp();
         this.#assertWanted(frame.id);
-        const began = performance.now();
         await this.#serve(frame, this.#current.abort.signal);
-        took = performance.now() - began;
       } catch (error) {
         this.#fail(frame, error);
       }
+      took = performance.now() - began;
       this.#cancelled.delete(frame.id);
       this.#current = null;
       this.tellHeap();
@@ -324,7 +324,7 @@ class Engine {
     if (model === null) throw new PageError('protocol', 'the load names no file');
     const fetchedAt = performance.now();
     const before = heapBytes();
-    const { session, placement } = await createSession(this.ort, this.config.backend, this.config.device, model, { dims, externalData, kept: caches.outputs });
+    const { session, placement } = await createSession(this.ort, this.config.backend, this.config.device, model, { dims, externalData, kept: caches.onDevice });
     // The device is made with a session, and may be another one than that of the sessions before.
     onDeviceLost(this.ort, (reason) => this.breakOff(reason));
     const now = performance.now();
@@ -357,18 +357,41 @@ class Engine {
     for (const tensor of frame.tensors) feeds[tensor.name] = toRuntime(this.ort, tensor);
     const step = frame.meta.step;
     if (step) loaded.caches.feed(step, feeds);
-    const wanted = frame.meta.outputs ?? loaded.session.outputNames;
-    const given = step ? [...new Set([...wanted, ...loaded.caches.outputs])] : wanted;
+    const kept = step ? loaded.caches.outputs : [];
+    const all = frame.meta.outputs ?? loaded.session.outputNames;
+    const wanted = all.filter((/** @type {string} */ name) => !kept.includes(name));
 
     const started = performance.now();
-    const results = await loaded.session.run(feeds, given);
+    const results = await this.#compute(frame.meta.session, loaded, feeds, [...wanted, ...kept]);
     const inPageMs = performance.now() - started;
 
     const caches = step && loaded.caches.keep(step, results);
-    this.#assertWanted(frame.id);
     const outputs = [];
-    for (const name of wanted) outputs.push(fromRuntime(name, await onCpu(results[name])));
+    try {
+      this.#assertWanted(frame.id);
+      for (const name of wanted) outputs.push(fromRuntime(name, await onCpu(results[name])));
+    } catch (error) {
+      for (const name of wanted) freeDevice(results[name]);
+      throw error;
+    }
     this.#send(Kind.RESULT, frame.id, { in_page_ms: inPageMs, caches }, outputs);
+  }
+
+  /**
+   * Runs a session. One that keeps outputs on the graphics device binds its inputs before it runs, and after a failure
+   * would compute on those again, whatever the next run brings; so it is dropped, and the host loads it anew.
+   * @param {number} id
+   * @param {Loaded} loaded
+   * @param {Record<string, any>} feeds
+   * @param {string[]} outputs
+   */
+  async #compute(id, loaded, feeds, outputs) {
+    try {
+      return await loaded.session.run(feeds, outputs);
+    } catch (error) {
+      if (this.config.backend === 'webgpu' && loaded.caches.outputs.length > 0) await this.#drop(id);
+      throw error;
+    }
   }
 
   /** @param {Frame} frame */

@@ -63,11 +63,19 @@ export function fromRuntime(name, tensor) {
 }
 
 /**
- * The tensor where the processor can read it: one that was kept on the graphics device is brought over.
+ * The tensor where the processor can read it: one that is on the graphics device is brought over, and is there no more.
  * @param {any} tensor  the runtime's tensor
  * @returns {Promise<any>}
  */
 export async function onCpu(tensor) {
-  if (tensor.location === 'gpu-buffer') await tensor.getData();
+  if (tensor.location === 'gpu-buffer') await tensor.getData(true);
   return tensor;
+}
+
+/**
+ * Gives back what a tensor has on the graphics device.
+ * @param {any} tensor  the runtime's tensor
+ */
+export function freeDevice(tensor) {
+  if (tensor?.location === 'gpu-buffer') tensor.dispose();
 }

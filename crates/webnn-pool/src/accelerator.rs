@@ -21,6 +21,7 @@ use crate::export::{Connection, TelemetryExport, TelemetryOptions};
 use crate::history::{History, unix_now};
 use crate::model::{ModelSpec, ResolvedModel};
 use crate::recover::{Patient, RecoveryOptions, RecoveryReport, Shared, supervise, watch_memory};
+use crate::shard::Holds;
 
 /// A browser that could not be launched while others could.
 #[derive(Debug)]
@@ -45,6 +46,7 @@ pub struct Accelerator {
     tasks: TaskTracker,
     bridge: Option<Arc<Bridge>>,
     history: Option<History>,
+    holds: Holds,
 }
 
 impl Accelerator {
@@ -80,6 +82,7 @@ impl Accelerator {
             shared: Arc::new(shared),
             bridge: Some(bridge),
             history: Some(history),
+            holds: Holds::default(),
         };
         let mut last = None;
         // One after the other: a start keeps a core busy, and probes that overlap disturb each other's figures.
@@ -142,6 +145,11 @@ impl Accelerator {
     #[must_use]
     pub fn accelerate(&self, model: &ResolvedModel) -> AcceleratedModel {
         AcceleratedModel::new(self.pool.clone(), Arc::clone(&model.model))
+    }
+
+    /// Who has which part on which page.
+    pub(crate) const fn holds(&self) -> &Holds {
+        &self.holds
     }
 
     pub(crate) const fn pool(&self) -> &Pool<Page> {

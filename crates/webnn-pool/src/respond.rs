@@ -56,6 +56,8 @@ fn parameters(report: &RunReport) -> Parameters {
 }
 
 /// The response for a sharded result: outputs, and parameters that say who computed which component and what it took.
+/// `in_page_ms` is the sum over components, of which some may have computed at the same time; browsers, backends and devices
+/// are lists with commas.
 #[must_use]
 pub fn sharded_response(
     name: &str,
@@ -75,6 +77,8 @@ pub fn sharded_response(
     let backends = each(&|component| component.backend.map(|backend| backend.to_string()));
     parameters.insert("browser".to_owned(), json!(browsers));
     parameters.insert("backend".to_owned(), json!(backends));
+    let devices = each(&|component| component.device_effective.as_ref().map(|device| device.to_string()));
+    parameters.insert("device_effective".to_owned(), json!(devices));
     parameters.insert("strategy".to_owned(), json!(plan.strategy));
     parameters.insert("shards".to_owned(), json!(plan.shards));
     parameters.insert("total_ms".to_owned(), json!(metrics.inference_time_ms));

@@ -74,7 +74,7 @@ async fn parts_in_several_engines_give_the_numbers_of_the_whole() {
     let models: &[&str] = if full() {
         &["minilm", "minilm-static", "vit-tiny", "whisper-tiny-encoder", "clip", "llama-tiny", "resnet-mini"]
     } else {
-        &["minilm-static", "clip", "llama-tiny", "resnet-mini"]
+        &["clip", "llama-tiny", "resnet-mini"]
     };
     let mut used = BTreeSet::new();
     let mut right = 0;
@@ -165,6 +165,11 @@ fn trials() -> (u64, usize) {
     asked.map_or((1, 2), |text| parse(text).expect("SEED:TRIALS"))
 }
 
+/// Whether more than the sample of each change was asked for.
+fn long() -> bool {
+    trials().1 > 9
+}
+
 fn quantile(sorted: &[f64], q: f64) -> f64 {
     sorted.get(((sorted.len() as f64 - 1.0) * q).round() as usize).copied().unwrap_or(f64::NAN)
 }
@@ -173,7 +178,10 @@ fn quantile(sorted: &[f64], q: f64) -> f64 {
 async fn kills_in_the_middle_of_a_request_change_no_number() {
     let (seed, trials) = trials();
     let accelerator = open(&ALIKE).await;
-    for strategy in STRATEGIES {
+    let mut moved = 0;
+    // The sample of each change has two of the strategies; a number of trials asks for all.
+    let strategies = if long() { &STRATEGIES[..] } else { &[Strategy::Layer, Strategy::Component] };
+    for &strategy in strategies {
         let name = if strategy == Strategy::Component { "clip" } else { "minilm-static" };
         let model = fixture(name);
         let case = &model.cases[0];
@@ -221,8 +229,10 @@ async fn kills_in_the_middle_of_a_request_change_no_number() {
             println!("  {failure}");
         }
         assert!(failed.len() * 100 <= trials, "at least 99 of 100: {failed:#?}");
+        moved += disturbed;
         manager.shutdown().await;
     }
+    assert!(moved > 0 || !long(), "some of the kills hit a request");
     accelerator.shutdown().await;
 }
 
@@ -304,7 +314,8 @@ async fn texts_over_shards_are_those_of_the_whole() {
         let last = metrics.last.expect("the last step");
         let travelled: u64 =
             last.components.iter().map(|component| component.input_bytes).max().expect("components");
-        assert!(travelled < 64 << 10, "caches do not travel: {travelled} bytes in the last step");
+        // Hidden states of one token, and a mask; the smallest of the caches is larger.
+        assert!(travelled < 4 << 10, "caches do not travel: {travelled} bytes in the last step");
         assert_eq!(metrics.recovery_attempts.cache_rebuild, 0);
 
         let mut options = tokens(COUNT);
@@ -341,8 +352,17 @@ async fn caches_stay_on_the_graphics_device() {
     let last = metrics.last.expect("the last step");
     println!("on {:?}: {:.0} ms for the last token", places(&last), last.inference_time_ms);
     assert!(last.components.iter().all(|component| component.backend == Some(Backend::WebGpu)), "{last:?}");
-    // Without a sequence the same session gives its caches away like other outputs.
+    // A step that the runtime refuses spoils nothing for those behind it.
     let case = &model.cases[1];
+    let mut bad = model.inputs(&case.name);
+    let mask = bad.iter_mut().find(|input| &*input.name == "attention_mask").expect("a mask");
+    mask.tensor = Tensor::from_vec([1, 3], vec![1_i64; 3]).expect("a row");
+    let refused = manager.run_inference_sharded(bad, 0).await.expect_err("the mask has another length");
+    println!("{refused}");
+    let expected = reference(&accelerator, &model, &prompt(7, 3), 2).await;
+    let text = manager.generate(&prompt(7, 3), tokens(2)).expect("it generates").all().await;
+    assert_eq!(text.expect("a text"), expected, "after a run that failed");
+    // Without a sequence the same session gives its caches away like other outputs.
     let plain = manager.run_inference_sharded(model.inputs(&case.name), 5).await.expect("an answer");
     model.compare(case, &plain.outputs).expect("the right numbers");
     manager.shutdown().await;
@@ -379,6 +399,7 @@ async fn kills_in_the_middle_of_a_text_change_no_token() {
         rebuilt += usize::from(after > before.recovery_attempts.cache_rebuild);
     }
     println!("{} of {trials} texts identical, {rebuilt} of them with caches rebuilt", trials - failed.len());
+    assert!(rebuilt > 0 || !long(), "some of the kills hit a text");
     assert!(failed.len() * 100 <= trials, "at least 99 of 100: {failed:#?}");
     manager.shutdown().await;
     accelerator.shutdown().await;
@@ -408,6 +429,66 @@ async fn with_retries_exhausted_one_error_names_the_component() {
     model.compare(&model.cases[0], &after.outputs).expect("the right numbers");
     let totals = manager.metrics();
     assert_eq!((totals.answers, totals.errors), (2, 1));
+    manager.shutdown().await;
+    accelerator.shutdown().await;
+}
+
+/// Parts that were loaded so far, by whomever.
+fn loads(accelerator: &Accelerator) -> u64 {
+    let counters = serde_json::to_value(accelerator.telemetry().snapshot().counters).expect("JSON");
+    counters["sessions_loaded"].as_u64().unwrap_or_else(|| panic!("{counters}"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn managers_and_plans_of_one_model_share_its_parts() {
+    let pages = [(BrowserName::Chromium, Backend::Wasm), (BrowserName::ChromiumHeadlessShell, Backend::Wasm)];
+    let accelerator = open(&pages).await;
+    let model = fixture("llama-tiny");
+    let options = || ShardingOptions::new(2, Strategy::Layer);
+    let manager = sharded(&accelerator, &model, options()).await.expect("it fits");
+    let expected = reference(&accelerator, &model, &prompt(9, 0), 6).await;
+    let before = loads(&accelerator);
+    // A text that began on the first deployment goes on while another one takes its place.
+    let mut text = manager.generate(&prompt(9, 0), tokens(6)).expect("it generates");
+    let mut given = vec![text.next().await.expect("a token").expect("it goes on")];
+    manager.initialize_sharding().await.expect("again");
+    let other = sharded(&accelerator, &model, options()).await.expect("it fits");
+    while let Some(token) = text.next().await.expect("a token") {
+        given.push(token);
+    }
+    assert_eq!(given, expected);
+    drop(text);
+    other.shutdown().await;
+    let again = manager.generate(&prompt(9, 0), tokens(6)).expect("it generates").all().await;
+    assert_eq!(again.expect("a text"), expected);
+    assert_eq!(loads(&accelerator), before, "the parts were there all the while");
+    assert_eq!(manager.metrics().recovery_attempts.cache_rebuild, 0);
+
+    // A token that nobody waited for is computed again, without any repetition.
+    let mut one = tokens(6);
+    one.max_retries = 0;
+    let mut text = manager.generate(&prompt(9, 0), one).expect("it generates");
+    let mut given = vec![text.next().await.expect("a token").expect("it goes on")];
+    for _ in 0..3 {
+        let _ = tokio::time::timeout(Duration::from_millis(4), text.next()).await.map(|token| {
+            given.extend(token.expect("a token"));
+        });
+    }
+    while let Some(token) = text.next().await.expect("a token") {
+        given.push(token);
+    }
+    assert_eq!(given, expected);
+    drop(text);
+
+    // One page at most: both parts are there.
+    let mut narrow = options();
+    narrow.max_connections = 1;
+    let narrow = sharded(&accelerator, &model, narrow).await.expect("it fits");
+    let case = &model.cases[0];
+    let ran = narrow.run_inference_sharded(model.inputs(&case.name), 2).await.expect("an answer");
+    let workers: BTreeSet<_> = ran.metrics.components.iter().map(|component| component.worker).collect();
+    assert_eq!(workers.len(), 1, "{:?}", places(&ran.metrics));
+    drop(narrow);
     manager.shutdown().await;
     accelerator.shutdown().await;
 }

@@ -9,6 +9,7 @@ use tensor::Bindings;
 use vocab::{Backend, WorkerId};
 
 use super::Core;
+use super::sessions::SessionPhase;
 use super::workers::Stance;
 use crate::{Model, WorkerInfo};
 
@@ -22,6 +23,10 @@ pub struct Prospect {
     pub info: Arc<WorkerInfo>,
     /// The memory that it has for models and that none of those takes that were asked about, in bytes.
     pub free_bytes: u64,
+    /// The memory that no model takes at all, in bytes.
+    pub unused_bytes: u64,
+    /// How many sessions it may have at most.
+    pub most_sessions: usize,
     /// The best of its arms for the model: what its score rests on, and the latency that is expected.
     pub best: Standing,
 }
@@ -56,12 +61,18 @@ impl Core {
                     continue;
                 }
                 let own = worker.all_sessions().filter_map(|id| self.sessions.get(&id));
-                let own = own.filter(|session| ours.iter().any(|model| model.hash == session.model.hash));
-                let taken: u64 = own.map(|session| session.charge).sum();
+                let own = own.filter(|session| {
+                    // What is on its way is counted by whoever has it loaded.
+                    matches!(session.phase, SessionPhase::Ready | SessionPhase::Draining(_))
+                        && ours.iter().any(|model| model.hash == session.model.hash)
+                });
+                let taken = own.fold(0_u64, |sum, session| sum.saturating_add(session.charge));
                 prospects.push(Prospect {
                     worker: worker.id,
                     info: Arc::clone(&worker.info),
                     free_bytes: worker.info.memory_budget_bytes.saturating_sub(taken),
+                    unused_bytes: worker.info.memory_budget_bytes.saturating_sub(self.used_bytes(worker)),
+                    most_sessions: self.config.sessions_per_worker,
                     best: standing.clone(),
                 });
             }

@@ -59,6 +59,7 @@ impl<H: StageHost> Executor<H> {
         metrics.input_bytes = task.inputs.iter().map(|input| input.tensor.data().len() as u64).sum();
         let mut failed_on: BTreeSet<_> = BTreeSet::new();
         let mut here = 0;
+        let mut lost = false;
         loop {
             metrics.attempts += 1;
             let before = task.seat.take();
@@ -71,6 +72,13 @@ impl<H: StageHost> Executor<H> {
                 }
                 Err(failure) => failure,
             };
+            if !lost && matches!(source, StageError::Host(HostError::CachesLost)) {
+                // Nothing was computed, and nothing is wrong: they are given back, and that is no repetition.
+                lost = true;
+                metrics.attempts -= 1;
+                task.lose_caches();
+                continue;
+            }
             let attempts = metrics.attempts;
             let hopeless = matches!(source, StageError::Host(HostError::Refused(_)));
             if hopeless || attempts >= task.tries {
@@ -85,14 +93,12 @@ impl<H: StageHost> Executor<H> {
                 StageError::Host(HostError::CachesLost) => task.lose_caches(),
                 StageError::NoWorker { .. } => {}
                 StageError::Host(HostError::Gone(_)) => {
-                    self.give_up(&mut task, &mut failed_on);
-                    metrics.moves += 1;
+                    metrics.moves += u32::from(self.give_up(&mut task, &mut failed_on));
                     here = 0;
                     continue;
                 }
                 _ if here >= self.config.tries_per_worker => {
-                    self.give_up(&mut task, &mut failed_on);
-                    metrics.moves += 1;
+                    metrics.moves += u32::from(self.give_up(&mut task, &mut failed_on));
                     here = 0;
                     continue;
                 }
@@ -106,16 +112,18 @@ impl<H: StageHost> Executor<H> {
 
     /// Has the stage leave the worker that the attempt ran on, which is passed over for a while. Where another run did
     /// that already, the stage's new seat is none of this failure's business, and the worker is not banned again.
-    fn give_up(&self, task: &mut Task<'_>, failed_on: &mut BTreeSet<vocab::WorkerId>) {
-        if let Some(seat) = task.seat {
-            failed_on.insert(seat.worker);
-            let mut placing = self.placing.lock();
-            if placing.leave(task.stage, seat) {
-                placing.ban(seat.worker, Self::now(), self.config.ban);
-                count(&self.counters.moves);
-            }
-        }
+    /// Answers whether it left one.
+    fn give_up(&self, task: &mut Task<'_>, failed_on: &mut BTreeSet<vocab::WorkerId>) -> bool {
         task.lose_caches();
+        let Some(seat) = task.seat else { return false };
+        failed_on.insert(seat.worker);
+        let mut placing = self.placing.lock();
+        let left = placing.leave(task.stage, seat);
+        if left {
+            placing.ban(seat.worker, Self::now(), self.config.ban);
+            count(&self.counters.moves);
+        }
+        left
     }
 
     async fn try_once(
@@ -256,6 +264,8 @@ impl<H: StageHost> Executor<H> {
                 filling.filled = true;
                 return Ok(seat);
             }
+            // What would fail everywhere is not held against the worker.
+            Ok(Err(error @ HostError::Refused(_))) => return Err((Phase::Loading, StageError::Host(error))),
             Ok(Err(error)) => StageError::Host(error),
             Err(_) => StageError::TimedOut { after },
         };
@@ -271,11 +281,15 @@ impl<H: StageHost> Executor<H> {
             attempts += 1;
             match self.seat(stage, &BTreeSet::new(), &mut metrics).await {
                 Ok(seat) => break seat,
-                Err((phase, source)) if attempts >= self.config.tries => {
-                    return Err(RunError::Stage { stage, attempts, phase, source });
+                Err((phase, source)) => {
+                    let hopeless = matches!(source, StageError::Host(HostError::Refused(_)));
+                    if hopeless || attempts >= self.config.tries {
+                        return Err(RunError::Stage { stage, attempts, phase, source });
+                    }
                 }
-                Err(_) => {}
             }
+            let wait = self.backoff.lock().delay(attempts);
+            sleep(wait).await;
         };
         if self.config.standby && self.placing.lock().standby(stage).is_none() {
             // A standby on the same worker would die with it. None is better than one of that kind.

@@ -77,7 +77,7 @@ impl std::fmt::Display for Phase {
 #[non_exhaustive]
 pub enum StageError<E: std::error::Error + 'static> {
     /// No worker is there that could take it.
-    #[error("no worker can take a part of {bytes} bytes")]
+    #[error("no worker can take a part of {bytes} bytes, or no worker can take one part more")]
     NoWorker {
         /// Bytes of the part's weights.
         bytes: u64,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::future::{Either, join_all};
 use parking_lot::Mutex;
 use recovery::Backoff;
 use tensor::{NamedTensor, Signature};
@@ -177,8 +177,7 @@ impl<H: StageHost> Executor<H> {
     /// # Errors
     /// As [`run`](Self::run).
     pub async fn run_with(&self, inputs: Vec<NamedTensor>, tries: u32) -> Result<Answer, RunError<H::Error>> {
-        self.drop_orphans().await;
-        let done = self.once(inputs, tries).await;
+        let done = self.beside_drops(self.once(inputs, tries)).await;
         count(if done.is_ok() { &self.counters.answers } else { &self.counters.errors });
         done
     }
@@ -223,6 +222,15 @@ impl<H: StageHost> Executor<H> {
         }
     }
 
+    /// Does something while what earlier calls left behind is dropped, and does not wait for that.
+    pub(crate) async fn beside_drops<T>(&self, work: impl Future<Output = T>) -> T {
+        let (drops, work) = (std::pin::pin!(self.drop_orphans()), std::pin::pin!(work));
+        match futures_util::future::select(work, drops).await {
+            Either::Left((done, _)) => done,
+            Either::Right(((), work)) => work.await,
+        }
+    }
+
     /// Has the host drop what belongs to nobody any more. What it cannot drop is gone with its worker; what it does not
     /// drop soon holds nobody up.
     pub(crate) async fn drop_orphans(&self) {
@@ -231,10 +239,14 @@ impl<H: StageHost> Executor<H> {
         let drops = orphans.into_iter().map(|orphan| {
             let unloading = Unloading { placing: &self.placing, orphan: Some(orphan) };
             async move {
-                let dropped = tokio::time::timeout(after, self.host.unload(orphan)).await;
-                unloading.finish();
-                if !matches!(dropped, Ok(Ok(()))) {
-                    tracing::debug!(worker = %orphan.worker, session = %orphan.session, "could not be unloaded");
+                match tokio::time::timeout(after, self.host.unload(orphan)).await {
+                    Ok(Ok(())) => unloading.finish(),
+                    Ok(Err(error)) => {
+                        unloading.finish();
+                        tracing::debug!(worker = %orphan.worker, session = %orphan.session, %error, "could not be unloaded");
+                    }
+                    // The next call tries again.
+                    Err(_) => tracing::debug!(worker = %orphan.worker, session = %orphan.session, "takes long to unload"),
                 }
             }
         });

@@ -22,7 +22,7 @@ pub struct ComponentMetrics {
     pub stage: usize,
     /// The worker that gave the answer, by number.
     pub worker: u64,
-    /// How often it was tried; 1 where nothing failed.
+    /// How often it was tried; 1 where nothing failed. Caches that were given back are not counted.
     pub attempts: u32,
     /// How often it left a worker for another one.
     pub moves: u32,

@@ -57,8 +57,8 @@ impl<H: StageHost> Sequence<H> {
     /// # Errors
     /// As [`Executor::run`]; and a sequence that would have to keep more than it may.
     pub async fn step(&mut self, inputs: Vec<NamedTensor>) -> Result<Answer, RunError<H::Error>> {
-        self.executor.drop_orphans().await;
-        let done = self.once(inputs).await;
+        let executor = Arc::clone(&self.executor);
+        let done = executor.beside_drops(self.once(inputs)).await;
         let counters = &self.executor.counters;
         count(if done.is_ok() { &counters.answers } else { &counters.errors });
         done
@@ -95,7 +95,15 @@ impl<H: StageHost> Sequence<H> {
         // given away to a step that came to nothing, because no number is used twice.
         let mut tracks = self.tracks.clone();
         self.tracks.iter_mut().for_each(|track| track.epochs_used += EPOCHS_A_STEP);
-        let answer = self.executor.drive(inputs, Some(&mut tracks), self.steps == 0, self.tries).await?;
+        let driven = self.executor.drive(inputs, Some(&mut tracks), self.steps == 0, self.tries).await;
+        let answer = match driven {
+            Ok(answer) => answer,
+            Err(error) => {
+                // Wherever they are, some of them have moved on.
+                self.tracks.iter_mut().for_each(Track::lose);
+                return Err(error);
+            }
+        };
         for (track, own) in tracks.iter_mut().zip(&self.tracks) {
             track.epochs_used = track.epochs_used.max(own.epochs_used);
         }

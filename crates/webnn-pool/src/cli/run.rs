@@ -65,8 +65,8 @@ pub(super) struct Args {
     /// Show the table that the choice was made from: below the summary, and as `parameters.decision` in JSON.
     #[arg(long)]
     explain: bool,
-    /// Cut the model into so many shards, each held by a browser of its own: as many are launched, those of --browser in
-    /// turn. For models that are too large for one.
+    /// Cut the model into so many shards, each held by a browser of its own: at least as many are launched, those of --browser
+    /// in turn. For models that are too large for one.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64), conflicts_with_all = ["explain", "policy", "device"])]
     shards: Option<u16>,
     /// How --shards cuts: layer, attention-feedforward, component or optimal.
@@ -99,7 +99,7 @@ fn parse_device(text: &str) -> Result<DeviceKind, String> {
 
 pub(super) async fn run(args: Args) -> Result<(), Failure> {
     // Everything that can be wrong without a browser is found before one is started.
-    if let Some(path) = &args.output {
+    for path in args.output.iter().chain(&args.svg) {
         check_output(path)?;
     }
     let request = read_request(args.input.clone()).await?;
@@ -158,6 +158,8 @@ async fn sharded(args: &Args, shards: usize, request: InferRequest) -> Result<In
     options.model_type = args.model_type;
     options.standby = args.standby;
     options.timeout = Duration::from_secs(args.timeout);
+    options.run_timeout = options.timeout;
+    options.load_timeout = options.timeout;
     let browsers = match args.browser.as_slice() {
         [] => vec![webnn_pool::preferred_browser()?],
         named => named.to_vec(),

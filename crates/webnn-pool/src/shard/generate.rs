@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::Stream;
 use sharding::{Plan, Sequence};
-use tensor::{DType, NamedTensor, Tensor, TensorError, TensorSpec};
+use tensor::{DType, NamedTensor, Tensor, TensorSpec};
 
 use super::error::ShardingError;
 use super::host::PageHost;
@@ -18,7 +18,7 @@ use super::sample::{Sampler, Sampling};
 pub struct GenerateOptions {
     /// Tokens to generate at most. Default 128.
     pub max_new_tokens: usize,
-    /// Tokens that end the text. They are given like others, as the last one. Default: none.
+    /// Tokens that end the text (`eos_token_id` elsewhere). They are given like others, as the last one. Default: none.
     pub eos: Vec<i64>,
     /// How tokens are drawn. Default: greedy.
     pub sampling: Sampling,
@@ -35,7 +35,8 @@ impl Default for GenerateOptions {
 /// A text on its way. The caches of its attention stay in the pages; one token goes in and one row of scores comes out for
 /// each step, and what flows between shards. Several of them on their way keep all shards busy.
 ///
-/// After an error the text is where it was, and may go on. Dropping it frees its caches with the next call that its
+/// After an error of a run the text is where it was, and may go on; where nothing can be drawn from the scores it is over.
+/// Times and repetitions are bounded for each step. Dropping it frees its caches with the next call that its
 /// manager makes.
 #[derive(Debug)]
 pub struct Generation<'m> {
@@ -104,7 +105,7 @@ impl Inputs {
     }
 
     /// What a step takes that computes `tokens` behind `past` others.
-    fn step(&self, tokens: &[i64], past: usize) -> Result<Vec<NamedTensor>, TensorError> {
+    fn step(&self, tokens: &[i64], past: usize) -> Result<Vec<NamedTensor>, ShardingError> {
         let total = past + tokens.len();
         // Numbers of tokens are far below what either type holds.
         let positions: Vec<i64> = (past..total).map(|position| position as i64).collect();
@@ -119,14 +120,18 @@ impl Inputs {
     }
 }
 
-fn row(spec: &TensorSpec, values: &[i64]) -> Result<NamedTensor, TensorError> {
+fn row(spec: &TensorSpec, values: &[i64]) -> Result<NamedTensor, ShardingError> {
+    let refused = |why: String| ShardingError::Generation { why };
     let shape = [1, values.len() as u64];
     let tensor = if spec.dtype == DType::I32 {
-        let narrow: Vec<i32> = values.iter().map(|&value| i32::try_from(value).unwrap_or(i32::MAX)).collect();
-        Tensor::from_vec(shape, narrow)?
+        let narrow = values.iter().map(|&value| i32::try_from(value)).collect::<Result<Vec<i32>, _>>();
+        let narrow =
+            narrow.map_err(|_| refused(format!("a token is no number that {} could hold", spec.name)))?;
+        Tensor::from_vec(shape, narrow)
     } else {
-        Tensor::from_slice(shape, values)?
+        Tensor::from_slice(shape, values)
     };
+    let tensor = tensor.map_err(|error| refused(error.to_string()))?;
     Ok(NamedTensor::new(Arc::clone(&spec.name), tensor))
 }
 
@@ -134,7 +139,7 @@ impl ModelShardingManager {
     /// Begins a text behind a prompt. Nothing is computed before its first token is asked for.
     ///
     /// # Errors
-    /// A model that cannot generate, an empty prompt, or settings that make no sense.
+    /// Nothing is deployed, a model that cannot generate, an empty prompt, or settings that make no sense.
     pub fn generate(
         &self,
         prompt: &[i64],
@@ -174,18 +179,18 @@ impl<'m> Generation<'m> {
         if self.left == 0 {
             return Ok(None);
         }
-        let shapes = |error: TensorError| ShardingError::Generation { why: error.to_string() };
-        let inputs = self.inputs.step(&self.waiting, self.past).map_err(shapes)?;
+        let inputs = self.inputs.step(&self.waiting, self.past)?;
         let answer = self.manager.in_time(&self.deployment, self.sequence.step(inputs)).await?;
         self.metrics = Some(self.manager.took(&self.deployment, &answer.metrics));
+        self.past += self.waiting.len();
+        let left = std::mem::take(&mut self.left);
         let scores = answer.outputs.iter().find(|output| output.name == self.inputs.scores);
         let token =
             scores.and_then(|scores| self.draw(&scores.tensor)).ok_or_else(|| ShardingError::Generation {
                 why: format!("{} holds no scores for a next token", self.inputs.scores),
             })?;
-        self.past += self.waiting.len();
         self.waiting = vec![token];
-        self.left = if self.eos.contains(&token) { 0 } else { self.left - 1 };
+        self.left = if self.eos.contains(&token) { 0 } else { left - 1 };
         Ok(Some(token))
     }
 

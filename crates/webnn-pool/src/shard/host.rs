@@ -1,5 +1,6 @@
 //! Stages on pages: the sharding layer's seam over the pool.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,6 +8,8 @@ use std::time::Duration;
 
 use dashmap::DashMap;
 use onnx_graph::LOAD_FACTOR;
+use parking_lot::Mutex;
+use pool_core::core::Prospect;
 use pool_core::{Cache, Constraints, Model, Phase, Pool, Preload, Request, RunError, RunReport};
 use sharding::{HostError, LoadCall, Plan, RunCall, RunReply, Stage, StageHost, Unload, WorkerHealth};
 use tensor::Dim;
@@ -15,6 +18,7 @@ use vocab::{Backend, FailureKind, ModelType, SequenceId, SessionId, Step, Worker
 use webnn_bridge::Page;
 
 use super::error::HostFailure;
+use super::holds::Holds;
 use super::options::ShardingOptions;
 use super::speed::name_of;
 use crate::model::{ModelSpec, ResolvedModel, family_by_name};
@@ -34,6 +38,12 @@ const HINTS: &[(&str, ModelType)] = &[
     ("input_ids", ModelType::Text),
     ("text", ModelType::Text),
 ];
+
+/// With more reports than this, those of pages that hold nothing any more are forgotten.
+const MOST_REPORTS: usize = 1_024;
+
+/// By how many places a page comes later whose other models would have to make room.
+const CROWDED: u32 = 1 << 16;
 
 /// Each host's sequences have numbers of their own on the pages, which may hold one part for several hosts.
 static HOSTS: AtomicU64 = AtomicU64::new(1);
@@ -68,7 +78,12 @@ pub(crate) struct PageHost {
     number: u64,
     /// Each stage's part as the pool knows it, read when it is first loaded.
     parts: Vec<OnceCell<Arc<Model>>>,
+    /// One part is read at a time, so that not all of them are in memory.
+    reading: tokio::sync::Mutex<()>,
+    /// The pages that may be used, where their number is bounded: the first that were found best, as long as they are there.
+    pages: Mutex<BTreeSet<WorkerId>>,
     seats: DashMap<SessionId, Seat>,
+    holds: Holds,
     /// The latest report of each stage on each worker.
     reports: DashMap<(usize, WorkerId), Arc<RunReport>>,
 }
@@ -80,6 +95,7 @@ impl PageHost {
         plan: &Plan,
         options: &ShardingOptions,
         memory_budget_bytes: u64,
+        holds: Holds,
     ) -> Self {
         let mut backends = options.backends.clone();
         if !plan.states.is_empty() {
@@ -100,8 +116,11 @@ impl PageHost {
             run_timeout: options.run_timeout,
             number: HOSTS.fetch_add(1, Ordering::Relaxed) % (1 << 20),
             parts: plan.stages.iter().map(|_| OnceCell::new()).collect(),
+            reading: tokio::sync::Mutex::new(()),
+            pages: Mutex::new(BTreeSet::new()),
             plan: Arc::new(plan.clone()),
             seats: DashMap::new(),
+            holds,
             reports: DashMap::new(),
         }
     }
@@ -111,12 +130,40 @@ impl PageHost {
         self.reports.get(&(stage, worker)).map(|report| Arc::clone(&report))
     }
 
+    /// The pages that may be used, of those that are there.
+    fn usable(&self, prospects: &[Prospect]) -> BTreeSet<WorkerId> {
+        let mut pages = self.pages.lock();
+        pages.retain(|page| prospects.iter().any(|prospect| prospect.worker == *page));
+        let planned = |prospect: &&Prospect| {
+            let name = name_of(prospect.worker, prospect.info.browser);
+            self.plan.stages.iter().any(|stage| stage.worker.as_deref() == Some(&*name))
+        };
+        let others = prospects.iter().filter(|prospect| !planned(prospect));
+        for prospect in prospects.iter().filter(planned).chain(others) {
+            if pages.len() >= self.most_workers {
+                break;
+            }
+            pages.insert(prospect.worker);
+        }
+        pages.clone()
+    }
+
     /// Gives up every part, without waiting until it is gone.
     pub(crate) fn abandon(&self) {
-        for seat in &self.seats {
-            self.pool.unload(seat.worker, seat.model.hash);
+        let all: Vec<SessionId> = self.seats.iter().map(|seat| *seat.key()).collect();
+        all.into_iter().for_each(|session| self.give_up(session));
+    }
+
+    /// Gives up one seat, and the part with it where nobody else has it on that page.
+    fn give_up(&self, session: SessionId) {
+        let Some((_, seat)) = self.seats.remove(&session) else { return };
+        let part = seat.model.hash;
+        if self.holds.let_go(seat.worker, part) {
+            self.pool.unload(seat.worker, part);
         }
-        self.seats.clear();
+        if self.reports.len() > MOST_REPORTS {
+            self.reports.retain(|&(_, worker), _| self.seats.iter().any(|other| other.worker == worker));
+        }
     }
 
     /// What a stage is for: what the whole model is, but for the towers of a model of several kinds of input.
@@ -162,6 +209,8 @@ impl PageHost {
 
     async fn part(&self, stage: &Stage, file: &Path) -> Result<Arc<Model>, HostError<HostFailure>> {
         let read = || async {
+            // Cancellation safety: a turn that is given up is free again.
+            let _turn = self.reading.lock().await;
             let mut spec = ModelSpec::path(file).name(format!("{}/{}", self.name, stage.label));
             if let Some(model_type) = self.family(stage) {
                 spec = spec.model_type(model_type);
@@ -172,13 +221,15 @@ impl PageHost {
                 past: Arc::clone(&state.past),
                 present: Arc::clone(&state.present),
                 axis: state.axis,
+                dtype: model.signature.input(&state.past).map_or(tensor::DType::F32, |spec| spec.dtype),
             });
             model.caches = caches.collect();
             Ok(Arc::new(model))
         };
-        let cell = self.parts.get(stage.index).ok_or_else(|| {
-            HostError::Refused(HostFailure::Run(RunError::UnknownOutput(stage.label.clone())))
-        })?;
+        let cell = self
+            .parts
+            .get(stage.index)
+            .ok_or_else(|| HostError::Refused(HostFailure::NotLoaded { stage: stage.index }))?;
         // A part that cannot be read on this machine cannot be loaded on any page.
         let part = cell.get_or_try_init(read).await;
         part.cloned().map_err(|error| HostError::Refused(HostFailure::Model(error)))
@@ -217,15 +268,19 @@ impl StageHost for PageHost {
     async fn load(&self, call: LoadCall) -> Result<(), HostError<HostFailure>> {
         let LoadCall { session, worker, stage, file } = call;
         let model = self.part(&stage, &file).await?;
-        let mut seat = Seat { worker, model: Arc::clone(&model), backend: None };
+        // From now on: whoever gives up waiting has the executor unload it.
+        self.holds.hold(worker, model.hash);
+        self.seats.insert(session, Seat { worker, model: Arc::clone(&model), backend: None });
         if !(is_open(&model) && self.has_static_shapes(&model, worker)) {
             let mut preload = Preload::new(model);
             preload.constraints = constraints(self.backends.clone(), self.load_timeout);
             preload.constraints.fallback = true;
             preload.worker = Some(worker);
-            seat.backend = Some(self.pool.preload(preload).await.map_err(sort)?.backend);
+            let backend = self.pool.preload(preload).await.map_err(sort)?.backend;
+            if let Some(mut seat) = self.seats.get_mut(&session) {
+                seat.backend = Some(backend);
+            }
         }
-        self.seats.insert(session, seat);
         Ok(())
     }
 
@@ -238,8 +293,8 @@ impl StageHost for PageHost {
         request.outputs = Some(outputs);
         let backends = backend.map_or_else(|| self.backends.clone(), |backend| vec![backend]);
         request.constraints = constraints(backends, self.run_timeout);
-        // What to do about a failure is for the executor to say, which knows what it depends on.
-        request.constraints.attempts = Some(1);
+        // A page that has lost the session loads it again. All else is for the executor, which knows what depends on what.
+        request.constraints.attempts = Some(2);
         request.worker = Some(worker);
         request.step = step.map(|step| Step { sequence: self.on_page(step.sequence), ..step });
         let completed = self.pool.run(request).await.map_err(sort)?;
@@ -255,13 +310,7 @@ impl StageHost for PageHost {
             let released = self.pool.release(worker, hash, self.on_page(sequence)).await;
             return released.map_err(|error| HostError::Failed(HostFailure::Link(error)));
         }
-        let Some((_, seat)) = self.seats.remove(&session) else { return Ok(()) };
-        self.reports.retain(|&(_, of), _| of != worker || self.seats.iter().any(|seat| seat.worker == of));
-        let shared =
-            self.seats.iter().any(|other| other.worker == seat.worker && other.model.hash == seat.model.hash);
-        if !shared {
-            self.pool.unload(seat.worker, seat.model.hash);
-        }
+        self.give_up(session);
         Ok(())
     }
 
@@ -270,7 +319,8 @@ impl StageHost for PageHost {
         let ours: Vec<Arc<Model>> = self.parts.iter().filter_map(|part| part.get().cloned()).collect();
         let ours: Vec<&Model> = ours.iter().map(|model| &**model).collect();
         let prospects = self.pool.prospects(&sketch, &self.backends, &ours);
-        let hosts = |worker: WorkerId| self.seats.iter().any(|seat| seat.worker == worker);
+        let usable = self.usable(&prospects);
+        let needed = stage.weight_bytes.saturating_mul(LOAD_FACTOR);
         let mut rank = 0;
         let mut score = None;
         let mut health: Vec<WorkerHealth> = Vec::with_capacity(prospects.len());
@@ -280,14 +330,16 @@ impl StageHost for PageHost {
                 rank += 1;
             }
             score = Some(prospect.best.score);
+            let hosted = self.seats.iter().filter(|seat| seat.worker == prospect.worker).count();
+            if !usable.contains(&prospect.worker) || hosted >= prospect.most_sessions {
+                continue;
+            }
             let free_bytes = Some(prospect.free_bytes / LOAD_FACTOR);
-            // Where the planner has chosen, that one comes before all others.
-            let rank = if chosen { 0 } else { rank + 1 };
+            // Where the planner has chosen, that one comes first; where others' models would have to make room, last.
+            let crowded = prospect.unused_bytes < needed;
+            let rank = if chosen { 0 } else { rank + 1 + if crowded { CROWDED } else { 0 } };
             health.push(WorkerHealth { worker: prospect.worker, alive: true, free_bytes, rank });
         }
-        // Of more pages than may be used, those that hold parts already, and then the best.
-        health.sort_by_key(|worker| !hosts(worker.worker));
-        health.truncate(self.most_workers);
         health
     }
 }

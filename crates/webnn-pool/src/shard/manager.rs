@@ -12,6 +12,7 @@ use tensor::NamedTensor;
 use webnn_bridge::Page;
 
 use super::error::{HostFailure, ShardingError};
+use super::holds::Holds;
 use super::host::PageHost;
 use super::metrics::{RecoveryAttempts, ShardedMetrics, ShardedOutcome, ShardingTotals};
 use super::options::ShardingOptions;
@@ -23,12 +24,16 @@ use crate::model::Located;
 #[derive(Debug)]
 pub(super) struct Deployment {
     pub(super) executor: Arc<Executor<PageHost>>,
-    _folder: TempDir,
+    folder: Option<TempDir>,
 }
 
 impl Drop for Deployment {
     fn drop(&mut self) {
         self.executor.host().abandon();
+        if let Some(folder) = self.folder.take() {
+            // It may hold gigabytes, and whoever drops this may have other things to do.
+            std::thread::spawn(move || drop(folder));
+        }
     }
 }
 
@@ -37,7 +42,7 @@ impl Drop for Deployment {
 /// [`initialize_sharding`](Self::initialize_sharding) cuts the model and loads its parts, each on the page that suits it
 /// best; [`run_inference_sharded`](Self::run_inference_sharded) computes with them. A component that fails runs again where
 /// it was, then on another page; no other component runs again, and no part of an answer is ever returned. The weights of
-/// the whole model are in no page's memory, and not in ours.
+/// the whole model are in no page's memory, and in ours one part's at a time, while it is read.
 ///
 /// Dropping the manager gives its parts up.
 #[derive(Debug)]
@@ -48,6 +53,7 @@ pub struct ModelShardingManager {
     memory_budget_bytes: u64,
     /// Where the parts are written.
     scratch: PathBuf,
+    holds: Holds,
     deployed: Mutex<Option<Arc<Deployment>>>,
     speeds: Speeds,
     recovered: Mutex<RecoveryAttempts>,
@@ -66,6 +72,7 @@ impl ModelShardingManager {
             options,
             memory_budget_bytes: accelerator.memory_budget_bytes(),
             scratch: accelerator.scratch().map_or_else(std::env::temp_dir, Into::into),
+            holds: accelerator.holds().clone(),
             deployed: Mutex::new(None),
             speeds: Speeds::default(),
             recovered: Mutex::new(RecoveryAttempts::default()),
@@ -77,8 +84,9 @@ impl ModelShardingManager {
     /// runs that are on their way end as they began.
     ///
     /// # Errors
-    /// A model that cannot be read, a strategy that does not fit it (the error says why, and which ones do), or a part that
-    /// no page could load. What was deployed before stays.
+    /// A model that cannot be found or read, a strategy that does not fit it (the error says why, and which ones do), a
+    /// setting that makes no sense, a folder that cannot be written, or a part that no page could load. What was deployed
+    /// before stays.
     pub async fn initialize_sharding(&self) -> Result<Plan, ShardingError> {
         if self.options.max_connections == 0 {
             return Err(ShardingError::NoConnections);
@@ -87,16 +95,22 @@ impl ModelShardingManager {
         let workers = self.speeds.workers(&self.pool, &place, &self.options, self.memory_budget_bytes).await;
         let folder = tempfile::Builder::new().prefix("parts-").tempdir_in(&self.scratch);
         let folder = folder.map_err(ShardingError::Folder)?;
-        let (request, onnx, into) = (self.request(), place.onnx, folder.path().to_owned());
-        // Reading and writing gigabytes keeps a core busy.
-        let cut = tokio::task::spawn_blocking(move || cut(&onnx, request, workers, &into));
-        let plan = cut.await.map_err(|_| ShardingError::TaskLost)??;
-        let host =
-            PageHost::new(self.pool.clone(), place.name, &plan, &self.options, self.memory_budget_bytes);
+        let (request, onnx) = (self.request(), place.onnx);
+        // Reading and writing gigabytes keeps a core busy. The folder goes along: where nobody waits any more, it is removed
+        // when the cut is done.
+        let cut = tokio::task::spawn_blocking(move || {
+            let plan = cut(&onnx, request, workers, folder.path())?;
+            Ok::<_, ShardingError>((plan, folder))
+        });
+        let (plan, folder) = cut.await.map_err(|_| ShardingError::TaskLost)??;
+        let (budget, holds) = (self.memory_budget_bytes, self.holds.clone());
+        let host = PageHost::new(self.pool.clone(), place.name, &plan, &self.options, budget, holds);
         let executor = Executor::new(plan.clone(), folder.path(), host, self.executor_config())?;
-        let deployment = Arc::new(Deployment { executor: Arc::new(executor), _folder: folder });
+        let deployment = Arc::new(Deployment { executor: Arc::new(executor), folder: Some(folder) });
         deployment.executor.deploy().await.map_err(|error| failed(&plan, error))?;
-        *self.deployed.lock() = Some(deployment);
+        // What was there before ends with the last run that uses it, and not under the lock.
+        let before = self.deployed.lock().replace(deployment);
+        drop(before);
         Ok(plan)
     }
 
@@ -140,7 +154,7 @@ impl ModelShardingManager {
     /// Cancellation safety: dropping the future ends everything that it was doing, on the pages too.
     ///
     /// # Errors
-    /// Inputs that do not fit, a component that could not be brought to its end, or the deadline. Never a part of an
+    /// Nothing is deployed, inputs that do not fit, a component that could not be brought to its end, or the deadline. Never a part of an
     /// answer.
     pub async fn run_inference_sharded(
         &self,
@@ -199,7 +213,7 @@ impl ModelShardingManager {
         }
     }
 
-    /// Gives the parts up, and waits until the pages have heard of it.
+    /// Gives the parts up: pages drop those that nobody else uses as soon as the runs that they have are over.
     pub async fn shutdown(&self) {
         let deployment = self.deployed.lock().take();
         if let Some(deployment) = deployment {

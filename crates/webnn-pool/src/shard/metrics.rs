@@ -159,7 +159,7 @@ pub struct ShardingTotals {
     pub errors: u64,
     /// Parts that were loaded.
     pub loads: u64,
-    /// What was done about failures, in runs that gave an answer and in those that did not.
+    /// What was done about failures, in runs that gave an answer.
     pub recovery_attempts: RecoveryAttempts,
     /// The latest run that gave an answer.
     pub last: Option<ShardedMetrics>,

@@ -2,12 +2,15 @@
 
 mod error;
 mod generate;
+mod holds;
 mod host;
 mod manager;
 mod metrics;
 mod options;
 mod sample;
 mod speed;
+
+pub(crate) use holds::Holds;
 
 pub use error::{HostFailure, ShardingError};
 pub use generate::{GenerateOptions, Generation};

@@ -18,7 +18,7 @@ pub struct ShardingOptions {
     /// How many pages may be used at most. Default: any number.
     pub max_connections: usize,
     /// The backends that may be used, best first, each where a page offers it. Default: what experience says is best on
-    /// each page.
+    /// each page. WebNN, which builds a graph for each size, is left out for models with caches.
     pub backends: Vec<Backend>,
     /// Whether each part is also loaded on a second page, so that switching takes no load. Default: no.
     pub standby: bool,
@@ -26,11 +26,12 @@ pub struct ShardingOptions {
     pub sizes: Vec<(String, u64)>,
     /// Requests that will be on their way at the same time, for estimates. Default 1.
     pub in_flight: u32,
-    /// How long a whole run may take, repetitions included. Default 5 min.
+    /// How long a whole run, or one step of a text, may take, repetitions included. Default 5 min.
     pub timeout: Duration,
-    /// How long one attempt of one component may take. Default 60 s.
+    /// How long one attempt of one component may take, loading included where its page has lost it. Default 60 s.
     pub run_timeout: Duration,
-    /// How long loading one part may take. Default 120 s.
+    /// How long loading one part may take; at most as long as the pool's own
+    /// [`load_timeout`](pool_core::PoolConfig::load_timeout) lets it. Default 120 s.
     pub load_timeout: Duration,
 }
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use parking_lot::Mutex;
 use pool_core::Pool;
+use pool_core::core::{Prospect, Stance, WorkerStats};
 use sharding::{ModelFile, Plan, Request, RunMetrics, Strategy, WorkerSpec};
 use vocab::{BrowserName, WorkerId};
 use webnn_bridge::Page;
@@ -11,8 +12,8 @@ use webnn_bridge::Page;
 use super::options::ShardingOptions;
 use crate::model::{Located, ModelSpec, ResolvedModel};
 
-/// Floating-point operations a second that a page is taken to reach of which nothing is known. Only estimates in seconds
-/// depend on it; how pages compare does not.
+/// Floating-point operations a second that pages are taken to reach where nothing is known of any. Only estimates in seconds
+/// depend on it.
 const ASSUMED_FLOPS: f64 = 2e9;
 
 /// What components took on each page, in this process.
@@ -31,8 +32,8 @@ impl Speeds {
         }
     }
 
-    /// The pages that may be used, best first, each with its speed: as its components showed it, or else as runs of the
-    /// whole model did, or else in the ratio that is expected. Where all of that is missing they are alike.
+    /// The pages that may be used, each with its speed: as its components showed it, or else as runs of the whole model did,
+    /// or else that of the others.
     pub(super) async fn workers(
         &self,
         pool: &Pool<Page>,
@@ -54,34 +55,53 @@ impl Speeds {
         };
         let prospects = pool.prospects(&model, &options.backends, &[]);
         self.0.lock().retain(|worker, _| prospects.iter().any(|prospect| prospect.worker == *worker));
-        let measured = self.0.lock().clone();
-        let spec = |prospect: pool_core::core::Prospect| {
-            let own = measured.get(&prospect.worker).filter(|(_, seconds)| *seconds > 0.0);
+        let of = |prospect: &Prospect| {
             let whole = || Some(work? / (prospect.best.expected_ms? / 1e3));
-            let flops_per_s = own.map(|(work, seconds)| work / seconds).or_else(whole);
-            WorkerSpec {
-                name: name_of(prospect.worker, prospect.info.browser),
-                flops_per_s: flops_per_s.filter(|speed| speed.is_normal()).unwrap_or(ASSUMED_FLOPS),
-                memory_bytes: prospect.free_bytes,
-            }
+            self.measured(prospect.worker).or_else(whole)
         };
-        prospects.into_iter().take(options.max_connections).map(spec).collect()
+        let known: Vec<(Prospect, Option<f64>)> = prospects
+            .into_iter()
+            .take(options.max_connections)
+            .map(|prospect| {
+                let speed = of(&prospect);
+                (prospect, speed)
+            })
+            .collect();
+        let usual = usual(known.iter().filter_map(|(_, speed)| *speed));
+        let spec = |(prospect, speed): (Prospect, Option<f64>)| WorkerSpec {
+            name: name_of(prospect.worker, prospect.info.browser),
+            flops_per_s: speed.unwrap_or(usual),
+            memory_bytes: prospect.free_bytes,
+        };
+        known.into_iter().map(spec).collect()
     }
 
-    /// The pages, where no page can hold the whole model.
-    fn unknown(&self, pool: &Pool<Page>, options: &ShardingOptions) -> Vec<WorkerSpec> {
-        let measured = self.0.lock().clone();
-        let stats = pool.stats();
-        let specs = stats.core.workers.into_iter().map(|worker| {
-            let own = measured.get(&worker.worker).filter(|(_, seconds)| *seconds > 0.0);
-            WorkerSpec {
-                name: name_of(worker.worker, worker.browser),
-                flops_per_s: own.map_or(ASSUMED_FLOPS, |(work, seconds)| work / seconds),
-                memory_bytes: worker.memory_budget_bytes,
-            }
-        });
-        specs.take(options.max_connections).collect()
+    /// What a page's components showed.
+    fn measured(&self, worker: WorkerId) -> Option<f64> {
+        let (work, seconds) = *self.0.lock().get(&worker)?;
+        Some(work / seconds).filter(|speed| speed.is_normal())
     }
+
+    /// The pages, where no page can hold the whole model, or where their speed decides nothing.
+    fn unknown(&self, pool: &Pool<Page>, options: &ShardingOptions) -> Vec<WorkerSpec> {
+        let workers = pool.stats().core.workers;
+        let serving = workers.into_iter().filter(|worker| worker.stance == Stance::Serving);
+        let serving: Vec<_> = serving.take(options.max_connections).collect();
+        let usual = usual(serving.iter().filter_map(|worker| self.measured(worker.worker)));
+        let spec = |worker: WorkerStats| WorkerSpec {
+            name: name_of(worker.worker, worker.browser),
+            flops_per_s: self.measured(worker.worker).unwrap_or(usual),
+            memory_bytes: worker.memory_budget_bytes,
+        };
+        serving.into_iter().map(spec).collect()
+    }
+}
+
+/// What a page is taken to reach of which nothing is known: what others do, in the median.
+fn usual(known: impl Iterator<Item = f64>) -> f64 {
+    let mut known: Vec<f64> = known.collect();
+    known.sort_by(f64::total_cmp);
+    known.get(known.len() / 2).copied().unwrap_or(ASSUMED_FLOPS)
 }
 
 /// How a page is called in plans.
