@@ -12,6 +12,7 @@ mod checks;
 mod ci;
 mod demo;
 mod e2e;
+mod examples;
 mod fixtures;
 mod flags;
 mod home;

@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use crate::flags::{Fixtures, Setup, Shards};
 use crate::sh::{self, Cmd, Reported};
 use crate::tally::Tally;
-use crate::{checks, e2e, fixtures, page_check, postgres, setup, shards, tidy};
+use crate::{checks, e2e, examples, fixtures, page_check, postgres, setup, shards, tidy};
 
 /// Runs every step, also after one has failed, and closes with one line that sums up.
 pub(crate) fn run() -> Result<()> {
@@ -19,6 +19,7 @@ pub(crate) fn run() -> Result<()> {
     steps.test("unit and property tests", |tally| tally.run(cargo_test(&["--lib", "--bins", "--tests"])));
     steps.test("documentation tests", |tally| tally.run(cargo_test(&["--doc"])));
     steps.check("cuts", || shards::run(&Shards { sample: true, ..Shards::default() }));
+    steps.check("embedding", examples::run);
     steps.test("tests on PostgreSQL", postgres::run_into);
     steps.test("browser-backed tests", |tally| {
         if !(set_up && built) {
