@@ -121,6 +121,8 @@ pub(crate) struct Bench {
 pub(crate) enum BenchName {
     /// Echo of tensors through the bridge against a raw WebSocket echo in the same browser.
     Transport,
+    /// One hop of a tensor between pages: through the bridge, over a BroadcastChannel, over WebRTC.
+    Hops,
     /// End-to-end time against in-page time, and dispatch overhead.
     Overhead,
     /// What recovery, circuit breakers and checks cost where nothing is wrong.
@@ -142,6 +144,7 @@ impl BenchName {
     pub(crate) const fn example(self) -> (&'static str, &'static str, &'static str) {
         match self {
             Self::Transport => ("webnn-pool", "bench_transport", ""),
+            Self::Hops => ("webnn-pool", "bench_hops", ""),
             Self::Overhead => ("webnn-pool", "bench_overhead", ""),
             Self::Recovery => ("webnn-pool", "bench_recovery", ""),
             Self::History => ("perf-history", "bench_history", "postgres"),
