@@ -45,6 +45,16 @@ pub enum ReadError {
         /// Bytes that the structure may have.
         limit: u64,
     },
+    /// The model has more nodes than are cut in a reasonable time.
+    #[error("{} has {nodes} nodes, and at most {limit} can be cut", path.display())]
+    TooManyNodes {
+        /// The file.
+        path: PathBuf,
+        /// Its nodes.
+        nodes: usize,
+        /// Nodes that it may have.
+        limit: usize,
+    },
     /// Weights are said to lie in a file whose name is taken.
     #[error("weights of {} lie in a file called #self, which no file of weights may be called", path.display())]
     ReservedLocation {

@@ -23,6 +23,10 @@ use skim::{SELF, SkimError, skim};
 /// A file that is no model is read whole, to say what is wrong with it, up to this size.
 const EXPLAIN: u64 = 64 << 20;
 
+/// Nodes that a model may have: some ten times what the largest exports have. Planning looks at pairs of places in some cases, so that
+/// more would take minutes.
+const MAX_NODES: usize = 100_000;
+
 /// An ONNX model on disk: its structure in memory, its weights where they are.
 #[derive(Debug, Clone)]
 pub struct ModelFile {
@@ -63,6 +67,10 @@ impl ModelFile {
             Ok(model) => model,
             Err(source) => return Err(ReadError::Model { path, source }),
         };
+        let nodes = model.proto().graph.as_ref().map_or(0, |graph| graph.node.len());
+        if nodes > MAX_NODES {
+            return Err(ReadError::TooManyNodes { path, nodes, limit: MAX_NODES });
+        }
         let mut found = Self { path, model };
         for external in found.model.external_files() {
             let path = found.locate(&external.path);

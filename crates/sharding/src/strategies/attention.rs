@@ -17,6 +17,9 @@ enum Kind {
     FeedForward,
 }
 
+/// A half of a layer has not more nodes than this; looking further would take a time that grows with the square of the model.
+const MOST_INNER: usize = 4096;
+
 /// A stretch of the order that ends with a residual addition.
 #[derive(Debug, Clone)]
 struct Half {
@@ -160,6 +163,9 @@ fn residual(study: &Study<'_>, node: NodeId) -> Option<HashSet<NodeId>> {
             if Some(at) == from {
                 touches = true;
             } else if behind(at) && inner.insert(at) {
+                if inner.len() > MOST_INNER {
+                    return None;
+                }
                 touches |= graph.nodes[at].inputs.contains(&skip);
                 open.extend(graph.predecessors(at));
             }

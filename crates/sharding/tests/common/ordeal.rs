@@ -14,6 +14,8 @@ use sharding::{ModelFile, ReadError, Request, Strategy, WriteOptions, plan, svg,
 /// is refused.
 pub(crate) fn undergo(folder: &Path, model: &[u8]) -> Option<usize> {
     let (path, parts) = (folder.join("model.onnx"), folder.join("parts"));
+    // Writing over a file makes some file systems flush it to the disk, a thousand times over.
+    let _ = fs::remove_file(&path);
     fs::write(&path, model).expect("there is room");
     let before = names(folder);
     let file = match ModelFile::open(&path) {
@@ -61,7 +63,8 @@ pub(crate) fn undergo(folder: &Path, model: &[u8]) -> Option<usize> {
     Some(cuts)
 }
 
-/// Whether a part is refused for what the whole says of its values, untruly, and what is not checked in the whole.
+/// Whether a part is refused where the whole is not, for what the whole says and what is not so. Two such lies get through:
+/// an element type that cannot be sent, of a value that follows to be of one that can; and texts in a file of weights.
 fn is_lie(why: &OnnxError) -> bool {
     matches!(why, OnnxError::UnsupportedElementType { .. } | OnnxError::BadConstant { .. })
 }
