@@ -72,7 +72,17 @@ fn places(metrics: &ShardedMetrics) -> Vec<String> {
 async fn parts_in_several_engines_give_the_numbers_of_the_whole() {
     let accelerator = open(&MIXED).await;
     let models: &[&str] = if full() {
-        &["minilm", "minilm-static", "vit-tiny", "whisper-tiny-encoder", "clip", "llama-tiny", "resnet-mini"]
+        &[
+            "minilm",
+            "minilm-static",
+            "vit-tiny",
+            "vit-tiny-static",
+            "whisper-tiny-encoder",
+            "whisper-tiny-encoder-static",
+            "clip",
+            "llama-tiny",
+            "resnet-mini",
+        ]
     } else {
         &["clip", "llama-tiny", "resnet-mini"]
     };
@@ -81,7 +91,8 @@ async fn parts_in_several_engines_give_the_numbers_of_the_whole() {
     for name in models {
         let model = fixture(name);
         for strategy in STRATEGIES {
-            for shards in [2, 4] {
+            let counts = if full() { &[2, 4][..] } else { &[4] };
+            for &shards in counts {
                 let options = ShardingOptions::new(shards, strategy);
                 let Some(manager) = sharded(&accelerator, &model, options).await else {
                     println!("{name:<22} {strategy:<22} {shards}  does not fit");
