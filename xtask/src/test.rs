@@ -18,8 +18,15 @@ pub(crate) fn run() -> Result<()> {
     let built = steps.check("fixtures", || fixtures::run(&Fixtures::default()));
     steps.test("unit and property tests", |tally| tally.run(cargo_test(&["--lib", "--bins", "--tests"])));
     steps.test("documentation tests", |tally| tally.run(cargo_test(&["--doc"])));
-    steps.check("cuts", || shards::run(&Shards { sample: true, ..Shards::default() }));
-    steps.check("embedding", examples::run);
+    // The first computes on one core for the most part, the second compiles.
+    steps.check("cuts and embedding", || {
+        std::thread::scope(|scope| {
+            let embedding = scope.spawn(examples::run);
+            let cuts = shards::run(&Shards { sample: true, ..Shards::default() });
+            let embedding = embedding.join().unwrap_or_else(|_| bail!("the step panicked"));
+            cuts.and(embedding)
+        })
+    });
     steps.test("tests on PostgreSQL", postgres::run_into);
     steps.test("browser-backed tests", |tally| {
         if !(set_up && built) {
