@@ -91,7 +91,7 @@ pub(crate) struct E2e {
 
 #[derive(Debug, Default, Args)]
 pub(crate) struct Shards {
-    /// 2 and 5 shards instead of 2 to 8.
+    /// 2, 3 and 5 shards instead of 2 to 8.
     #[arg(long)]
     pub(crate) sample: bool,
     /// Comma-separated names of models; without it, all of them.
