@@ -5,7 +5,7 @@ mod common;
 use std::path::Path;
 
 use common::open;
-use onnx_graph::proto::ModelProto;
+use onnx_graph::proto::{AttributeProto, AttributeType, ModelProto};
 use sharding::{
     BrokenPlan, DataFile, Link, Misfit, ModelFile, Plan, PlanError, Request, Shared, State, Strategy,
     Verdict, WorkerSpec, plan, plan_given,
@@ -339,4 +339,34 @@ fn layers_are_evened_out_by_work_where_each_worker_could_hold_all() {
     };
     near(shares(&roomy), (0.5, 0.75));
     near(shares(&tight), (0.0, 0.5));
+}
+
+#[test]
+fn a_stated_type_that_cannot_be_sent_is_not_taken_for_the_usual_one() {
+    let cut_at = |stated: Option<i64>| {
+        let mut model = Builder::new()
+            .input("x", &[4, 4])
+            .weight("scale", &[], &[0.5])
+            .node("Relu", &["x"], &["a"])
+            .node("QuantizeLinear", &["a", "scale"], &["q"])
+            .node("DequantizeLinear", &["q", "scale"], &["b"])
+            .node("Relu", &["b"], &["y"])
+            .output("y")
+            .build();
+        model.graph.as_mut().expect("it was built").node[1].attribute =
+            stated.map(|code| attribute("output_dtype", code)).into_iter().collect();
+        let folder = tempfile::tempdir().expect("there is room");
+        let file = open(folder.path(), &model);
+        let most = (1..=4).rev().find_map(|shards| plan(&file, &Request::new(Strategy::Layer, shards)).ok());
+        let flows = most.expect("one shard always fits").plan().flows.clone();
+        flows.iter().map(|flow| flow.spec.name.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(cut_at(None), ["a", "q", "b"], "without a zero point it is uint8");
+    // FLOAT8E4M3FN; what is made of it has no known rank either.
+    assert_eq!(cut_at(Some(17)), ["a"]);
+}
+
+fn attribute(name: &str, value: i64) -> AttributeProto {
+    let (name, r#type) = (Some(name.to_owned()), Some(AttributeType::Int as i32));
+    AttributeProto { name, r#type, i: Some(value), ..AttributeProto::default() }
 }

@@ -19,26 +19,26 @@ pub(crate) fn elements(at: &At<'_>) -> Vec<Option<DType>> {
         "Shape" | "Size" | "NonZero" | "ArgMax" | "ArgMin" | "NonMaxSuppression" => all(Some(DType::I64)),
         "Equal" | "Less" | "LessOrEqual" | "Greater" | "GreaterOrEqual" | "And" | "Or" | "Xor" | "Not"
         | "IsNaN" | "IsInf" => all(Some(DType::Bool)),
-        "Cast" => all(code(node, "to")),
+        "Cast" => all(code(node, "to", || None)),
         "Constant" => all(constant(node)),
         "ConstantOfShape" => {
             let value = attribute(node, "value").and_then(|found| found.t.as_deref());
             all(value.map_or(Some(DType::F32), |value| DType::from_onnx_code(value.data_type())))
         }
         "EyeLike" | "RandomNormalLike" | "RandomUniformLike" | "Bernoulli" => {
-            all(code(node, "dtype").or_else(|| like(0)))
+            all(code(node, "dtype", || like(0)))
         }
-        "RandomNormal" | "RandomUniform" => all(code(node, "dtype").or(Some(DType::F32))),
+        "RandomNormal" | "RandomUniform" => all(code(node, "dtype", || Some(DType::F32))),
         "BlackmanWindow" | "HannWindow" | "HammingWindow" | "MelWeightMatrix" => {
-            all(code(node, "output_datatype").or(Some(DType::F32)))
+            all(code(node, "output_datatype", || Some(DType::F32)))
         }
-        "Multinomial" => all(code(node, "dtype").or(Some(DType::I32))),
+        "Multinomial" => all(code(node, "dtype", || Some(DType::I32))),
         "Where" | "CastLike" => all(like(1)),
         "OneHot" => all(like(2)),
         "QuantizeLinear" => {
-            all(if at.has(2) { like(2) } else { code(node, "output_dtype").or(Some(DType::U8)) })
+            all(if at.has(2) { like(2) } else { code(node, "output_dtype", || Some(DType::U8)) })
         }
-        "DequantizeLinear" => all(code(node, "output_dtype").or_else(|| like(1))),
+        "DequantizeLinear" => all(code(node, "output_dtype", || like(1))),
         "DynamicQuantizeLinear" => vec![Some(DType::U8), Some(DType::F32), Some(DType::U8)],
         "ConvInteger" | "MatMulInteger" => all(Some(DType::I32)),
         "QLinearConv" | "QLinearMatMul" => all(like(7)),
@@ -199,9 +199,12 @@ const KEEPS: &[&str] = &[
     "Upsample",
 ];
 
-fn code(node: &NodeProto, name: &str) -> Option<DType> {
-    let code = attribute(node, name)?.i.filter(|&code| code != 0)?;
-    DType::from_onnx_code(i32::try_from(code).ok()?)
+fn code(node: &NodeProto, name: &str, otherwise: impl FnOnce() -> Option<DType>) -> Option<DType> {
+    match attribute(node, name).and_then(|found| found.i).filter(|&code| code != 0) {
+        // One that is stated and not known here, such as an eight-bit float, is not what would hold without it.
+        Some(code) => i32::try_from(code).ok().and_then(DType::from_onnx_code),
+        None => otherwise(),
+    }
 }
 
 fn constant(node: &NodeProto) -> Option<DType> {
