@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures_util::future::{join_all, try_join_all};
 use sharding::{PlanError, Strategy};
-use support::{Backend, BrowserName, Dice, Fixture, fixture, full, kill_browser, spec};
+use support::{Backend, BrowserName, Dice, Fixture, fixture, full, kill_browser, quantile, spec};
 use tensor::{NamedTensor, Tensor};
 use tokio::time::{Instant, sleep};
 use webnn_pool::{
@@ -181,10 +181,6 @@ fn long() -> bool {
     trials().1 > 9
 }
 
-fn quantile(sorted: &[f64], q: f64) -> f64 {
-    sorted.get(((sorted.len() as f64 - 1.0) * q).round() as usize).copied().unwrap_or(f64::NAN)
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn kills_in_the_middle_of_a_request_change_no_number() {
     let (seed, trials) = trials();
@@ -229,7 +225,6 @@ async fn kills_in_the_middle_of_a_request_change_no_number() {
                 Err(error) => failed.push(format!("trial {trial}, {browser}: {error:?}")),
             }
         }
-        took.sort_by(f64::total_cmp);
         println!(
             "{strategy}: {} of {trials} right, {disturbed} of them moved a component, p50 {:.2} s, worst {:.2} s; hit {hit:?}",
             took.len(),

@@ -165,9 +165,9 @@ impl ChaosFault {
             Ok(Hit { count: 1, at })
         };
         let renderers = || of(&|command| is_renderer(browser, command));
-        let (signal, hit) = match self {
+        let (with, hit) = match self {
             Self::KillRenderer => ("-9", renderers()),
-            Self::KillBrowser => ("-9", of(&|command| is_main(browser, command))),
+            Self::KillBrowser => ("-9", main_of(&processes, browser)),
             Self::KillDriver => ("-9", of(&is_driver)),
             Self::KillGpu => ("-9", of(&|command| command.contains("--type=gpu-process"))),
             Self::Stop => ("-STOP", of(&|_| true)),
@@ -196,8 +196,7 @@ impl ChaosFault {
             return Err(format!("{}: no process of {label} fits: {processes:#?}", self.name()));
         }
         let at = Instant::now();
-        // Some of them may end while the others are being killed.
-        let _ = Command::new("kill").arg(signal).args(&hit).stderr(std::process::Stdio::null()).status();
+        signal(with, &hit);
         Ok(Hit { count: hit.len(), at })
     }
 }
@@ -208,13 +207,22 @@ fn is_chromium(browser: BrowserName) -> bool {
 
 /// `kill -9` of the main process of a browser; its page's label names it. Answers how many processes were hit.
 pub fn kill_browser(mark: &str, browser: BrowserName, label: &str) -> usize {
-    let processes = of_browser(mark, label);
+    let hit = main_of(&of_browser(mark, label), browser);
+    signal("-9", &hit);
+    hit.len()
+}
+
+/// The main process of a browser, of its processes.
+fn main_of(processes: &[(i32, String)], browser: BrowserName) -> Vec<String> {
     let main = processes.iter().filter(|(_, command)| is_main(browser, command));
-    let ids: Vec<String> = main.map(|(id, _)| id.to_string()).collect();
-    if !ids.is_empty() {
-        let _ = Command::new("kill").arg("-9").args(&ids).stderr(std::process::Stdio::null()).status();
+    main.map(|(id, _)| id.to_string()).collect()
+}
+
+/// Sends a signal to processes, of which some may end meanwhile.
+fn signal(signal: &str, processes: &[String]) {
+    if !processes.is_empty() {
+        let _ = Command::new("kill").arg(signal).args(processes).stderr(std::process::Stdio::null()).status();
     }
-    ids.len()
 }
 
 /// Stops our own process for so many seconds. What is measured begins when it goes on.

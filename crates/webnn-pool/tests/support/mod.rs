@@ -25,7 +25,7 @@ pub use leftovers::{Kept, marked, of_browser, sockets, until, until_now};
 pub use proxy::Proxy;
 pub use rig::{Rig, proxied, spec};
 pub use suffer::Went;
-pub use table::{Run, rss_mib};
+pub use table::{Run, quantile, rss_mib};
 pub use vocab::{Backend, BrowserName};
 
 /// The engines that set-up installs, so that every test machine has them.
