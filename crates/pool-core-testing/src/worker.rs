@@ -221,6 +221,7 @@ impl WorkerLink for FakeWorker {
                 position: step.position + 1,
                 length: step.position + 1,
             }),
+            marks: None,
         })
     }
 

@@ -141,7 +141,7 @@ fn core_decision(c: &mut Criterion) {
                 for _ in 0..iterations {
                     let (lease, request) = busy.runs.pop_front().expect("the slots are taken");
                     let began = start();
-                    busy.core.run_done(now, lease, Ok(RunEnd { in_page_ms: 1.0, bytes_out: 0 }));
+                    busy.core.run_done(now, lease, Ok(RunEnd { in_page_ms: 1.0, bytes_out: 0, marks: None }));
                     let actions = busy.core.take_actions();
                     spent += began.elapsed();
                     for action in actions {

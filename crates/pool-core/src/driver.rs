@@ -86,7 +86,7 @@ type Reach<L> = (Arc<L>, Arc<Gone>, Vec<SessionId>);
 enum Deed<L> {
     Emit(Event),
     Observe(Box<Observation>),
-    Answer(Waiter, Result<Completed, RunError>),
+    Answer(Waiter, Box<Result<RunReport, RunError>>, Given),
     Cancel(CancellationToken),
     Gone(Joined<L>, LeaveCause, Vec<Held>),
     Run(Arc<L>, Arc<Gone>, LeaseId, RunCall),
@@ -176,7 +176,8 @@ impl<L: WorkerLink> Inner<L> {
                     sink.observe(*observation);
                 }
             }
-            Deed::Answer(waiter, result) => {
+            Deed::Answer(waiter, result, Given { outputs, caches }) => {
+                let result = result.map(|report| Completed { outputs, report, caches });
                 // A caller that went away has cancelled the request, or is about to find it ended.
                 drop(waiter.answer.send(result));
             }
@@ -307,8 +308,8 @@ impl<L: WorkerLink> Inner<L> {
         result: Result<RunReply, LinkError>,
     ) {
         let (outputs, result) = match result {
-            Ok(RunReply { outputs, in_page_ms, caches }) => {
-                let end = RunEnd { in_page_ms, bytes_out: bytes_of(&outputs) };
+            Ok(RunReply { outputs, in_page_ms, caches, marks }) => {
+                let end = RunEnd { in_page_ms, bytes_out: bytes_of(&outputs), marks };
                 (Some((request, Given { outputs, caches })), Ok(end))
             }
             Err(error) => (None, Err(error)),
@@ -402,8 +403,7 @@ impl<L: WorkerLink> State<L> {
             Action::Finish { request, result } => {
                 let waiter = self.waiters.remove(&request)?;
                 let own = outputs.take_if(|(owner, _)| *owner == request).map(|(_, given)| given);
-                let Given { outputs, caches } = own.unwrap_or_default();
-                Deed::Answer(waiter, result.map(|report: RunReport| Completed { outputs, report, caches }))
+                Deed::Answer(waiter, result, own.unwrap_or_default())
             }
             Action::CancelRun { lease } => Deed::Cancel(self.runs.get(&lease)?.clone()),
             Action::CancelLoad { session } => Deed::Cancel(self.loads.get(&session)?.clone()),

@@ -103,6 +103,26 @@ pub struct RunReply {
     pub in_page_ms: f64,
     /// What the session's caches hold now, where the run was a step.
     pub caches: Option<CachesAt>,
+    /// When the parts of the run were, where the link can tell.
+    pub marks: Option<Marks>,
+}
+
+/// When the parts of a run were, all by the host's clock: a link whose workers have clocks of their own converts what
+/// they tell. [`Timeline`](crate::Timeline) is what becomes of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Marks {
+    /// The link began to send the call.
+    pub sent: Instant,
+    /// The worker had the call before it.
+    pub arrived: Instant,
+    /// The worker began to compute.
+    pub started: Instant,
+    /// The worker was done computing.
+    pub ended: Instant,
+    /// The worker began to send the answer.
+    pub answered: Instant,
+    /// The link had the whole answer before it.
+    pub received: Instant,
 }
 
 /// Why a call failed.

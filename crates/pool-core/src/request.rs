@@ -6,8 +6,8 @@ use std::time::Duration;
 use tensor::{Bindings, NamedTensor};
 use vocab::{Backend, BrowserName, CachesAt, DeviceKind, RequestId, Step, WorkerId};
 
-use crate::Model;
 use crate::selection::Decision;
+use crate::{Model, Timeline};
 
 /// Where a request may be computed, how urgent it is, and how long it may take.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -138,4 +138,7 @@ pub struct RunReport {
     /// How the arm was chosen, where that was asked for by [`Constraints::explain`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub decision: Option<Arc<Decision>>,
+    /// When the parts of the computation were; `None` for a preload, and where the worker did not tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeline: Option<Timeline>,
 }

@@ -231,7 +231,7 @@ fn apply(sim: &mut Sim, models: &[Arc<Model>], past: &mut Past, op: &Op) {
         Op::Stale(which, how) => {
             if !past.runs.is_empty() {
                 let lease = *which.get(&past.runs);
-                let end = RunEnd { in_page_ms: 3.0, bytes_out: 0 };
+                let end = RunEnd { in_page_ms: 3.0, bytes_out: 0, marks: None };
                 sim.core.run_done(sim.now, lease, result(*how, end));
             }
             if !past.sessions.is_empty() {

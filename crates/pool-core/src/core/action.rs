@@ -8,7 +8,7 @@ use telemetry::{Event, LeaveCause};
 use tensor::Bindings;
 use vocab::{Backend, DeviceKind, RequestId, SessionId, WorkerId};
 
-use crate::{Constraints, Held, Model, RunError, RunReport};
+use crate::{Constraints, Held, Marks, Model, RunError, RunReport};
 
 /// One run of one request on one worker: the right to one of its slots. A request that is tried again gets another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -48,6 +48,8 @@ pub struct RunEnd {
     pub in_page_ms: f64,
     /// The bytes of the outputs.
     pub bytes_out: u64,
+    /// When its parts were, where the link told.
+    pub marks: Option<Marks>,
 }
 
 /// Something for the driver to do.

@@ -16,7 +16,7 @@ use super::sessions::Session;
 use super::timers::TimerKey;
 use super::workers::Worker;
 use super::{Action, Core, LeaseId, RunEnd};
-use crate::{LinkError, RunError, RunReport};
+use crate::{LinkError, RunError, RunReport, Timeline};
 
 impl Core {
     /// A run has ended. Ignored where the lease is not known any more.
@@ -92,7 +92,8 @@ impl Core {
         if let Some(model) = self.models.get_mut(&entry.model.hash) {
             model.run_ms = average(model.run_ms, in_page_ms);
         }
-        let report = Self::report(now, request, entry, session, worker, in_page_ms);
+        let mut report = Self::report(now, request, entry, session, worker, in_page_ms);
+        report.timeline = end.marks.map(|marks| Timeline::new(entry.accepted, lease.began, &marks, now));
         self.check_if_due(now, lease, request);
         self.finish(now, request, Ok(report));
     }
@@ -126,6 +127,7 @@ impl Core {
             placement: session.placement.clone(),
             detail: session.detail.clone(),
             decision: entry.decision.clone(),
+            timeline: None,
         }
     }
 

@@ -207,6 +207,7 @@ impl World {
             self.outcome(place, backend).map(|()| RunEnd {
                 in_page_ms: self.now.saturating_duration_since(self.runs[&lease].began).as_secs_f64() * 1e3,
                 bytes_out: 4,
+                marks: None,
             })
         };
         self.end_run(lease, result);

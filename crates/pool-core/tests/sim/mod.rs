@@ -123,7 +123,7 @@ impl Sim {
         for page in self.pages.values_mut() {
             page.running.remove(&lease);
         }
-        let result = result.map(|in_page_ms| RunEnd { in_page_ms, bytes_out: 0 });
+        let result = result.map(|in_page_ms| RunEnd { in_page_ms, bytes_out: 0, marks: None });
         self.core.run_done(self.now, lease, result);
         self.obey();
     }

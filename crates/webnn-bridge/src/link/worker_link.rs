@@ -104,7 +104,7 @@ impl WorkerLink for Page {
         if let (Some(loaded), Ok(took)) = (loaded, Duration::try_from_secs_f64(in_page_ms / 1e3)) {
             loaded.took(took, bytes);
         }
-        Ok(RunReply { outputs: answer.tensors, in_page_ms, caches })
+        Ok(RunReply { outputs: answer.tensors, in_page_ms, caches, marks: None })
     }
 
     async fn unload(&self, session: SessionId) -> Result<(), LinkError> {
