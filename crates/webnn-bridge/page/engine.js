@@ -47,6 +47,11 @@ const LONG_MS = 20;
  */
 
 /**
+ * A frame, and when it was read by this worker's clock.
+ * @typedef {Frame & {arrived: number}} Call
+ */
+
+/**
  * Probes the backend and, if it computes, connects and serves until the connection closes.
  * @param {EngineConfig} config
  * @param {(message: any) => void} tell  reports to the page's main thread
@@ -114,7 +119,7 @@ async function probe(config) {
 class Engine {
   /** @type {Map<number, Loaded>} */
   #sessions = new Map();
-  /** @type {Frame[]} */
+  /** @type {Call[]} */
   #queue = [];
   /** Calls that the host has given up while they waited or ran. @type {Set<number>} */
   #cancelled = new Set();
@@ -181,6 +186,7 @@ class Engine {
 
   /** @param {ArrayBuffer} data */
   #receive(data) {
+    const arrived = performance.now();
     let frame;
     try {
       frame = decode(data);
@@ -201,7 +207,7 @@ class Engine {
       return;
     }
     if (this.#current?.id === frame.id || this.#queue.some((waiting) => waiting.id === frame.id)) return;
-    this.#queue.push(frame);
+    this.#queue.push({ ...frame, arrived });
     if (!this.#pumping) void this.#pump();
   }
 
@@ -279,7 +285,7 @@ class Engine {
   }
 
   /**
-   * @param {Frame} frame
+   * @param {Call} frame
    * @param {AbortSignal} signal  fires when the call is cancelled
    */
   async #serve(frame, signal) {
@@ -348,7 +354,7 @@ class Engine {
     });
   }
 
-  /** @param {Frame} frame */
+  /** @param {Call} frame */
   async #run(frame) {
     const loaded = this.#sessions.get(frame.meta.session);
     if (!loaded) throw new PageError('no_such_session', `no session ${frame.meta.session} on this engine`);
@@ -363,7 +369,7 @@ class Engine {
 
     const started = performance.now();
     const results = await this.#compute(frame.meta.session, loaded, feeds, [...wanted, ...kept]);
-    const inPageMs = performance.now() - started;
+    const ended = performance.now();
 
     const caches = step && loaded.caches.keep(step, results);
     const outputs = [];
@@ -374,7 +380,8 @@ class Engine {
       for (const name of wanted) freeDevice(results[name]);
       throw error;
     }
-    this.#send(Kind.RESULT, frame.id, { in_page_ms: inPageMs, caches }, outputs);
+    const marks = { arrived_ms: frame.arrived, started_ms: started, ended_ms: ended, answered_ms: performance.now() };
+    this.#send(Kind.RESULT, frame.id, { in_page_ms: ended - started, caches, marks }, outputs);
   }
 
   /**

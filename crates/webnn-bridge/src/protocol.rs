@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use vocab::{Backend, CachesAt, DeviceKind, FailureKind, SequenceId, SessionId, Step};
 
@@ -235,6 +236,32 @@ pub(crate) struct ResultMeta {
     /// What the session's caches hold now, where the run was a step.
     #[serde(default)]
     pub(crate) caches: Option<CachesAt>,
+    /// When the parts of the run were. A result is one without them too.
+    #[serde(default)]
+    pub(crate) marks: Option<Told<PageMarks>>,
+}
+
+/// Something that the page may tell and that is passed over where it makes no sense.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Told<T> {
+    /// It has the form that it should have.
+    Known(T),
+    /// It has another one.
+    Unknown(IgnoredAny),
+}
+
+/// When the parts of a run were, in milliseconds of the engine's own clock, whose zero is the engine's own affair.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+pub(crate) struct PageMarks {
+    /// The engine had read the call.
+    pub(crate) arrived_ms: f64,
+    /// The session's run began.
+    pub(crate) started_ms: f64,
+    /// The session's run ended.
+    pub(crate) ended_ms: f64,
+    /// The engine began to send the answer.
+    pub(crate) answered_ms: f64,
 }
 
 /// Metadata of an `ERROR` frame.
@@ -242,4 +269,32 @@ pub(crate) struct ResultMeta {
 pub(crate) struct ErrorMeta {
     pub(crate) kind: FailureKind,
     pub(crate) message: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A result with these marks is a result; whether its marks have the form that they should have.
+    #[track_caller]
+    fn check(marks: &str, known: bool) {
+        let meta = format!(r#"{{"in_page_ms":1.5,"marks":{marks}}}"#);
+        let ResultMeta { in_page_ms, caches, marks } = serde_json::from_str(&meta).expect("it is a result");
+        assert_eq!((in_page_ms, caches), (1.5, None));
+        assert_eq!(matches!(marks, Some(Told::Known(_))), known, "{marks:?}");
+    }
+
+    #[test]
+    fn marks_without_sense_do_not_cost_the_result() {
+        check(r#"{"arrived_ms":1,"started_ms":2.5,"ended_ms":3,"answered_ms":4}"#, true);
+        check(r#"{"arrived_ms":1,"started_ms":2.5,"ended_ms":3,"answered_ms":4,"later":5}"#, true);
+        // What `JSON.stringify` makes of NaN.
+        check(r#"{"arrived_ms":null,"started_ms":2.5,"ended_ms":3,"answered_ms":4}"#, false);
+        check(r#"{"arrived_ms":1}"#, false);
+        check("null", false);
+        check("\"soon\"", false);
+        check("[[],{}]", false);
+        let bare: ResultMeta = serde_json::from_str(r#"{"in_page_ms":1.5}"#).expect("it is a result");
+        assert_eq!(bare.marks, None);
+    }
 }

@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use pool_core::LinkError;
-use tensor::frame::Frame;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use vocab::FailureKind;
 
-use super::engine::{Engine, Expected};
+use super::engine::{Answer, Engine, Expected};
 use super::page::PageState;
 use crate::protocol::{ErrorMeta, kind};
 
@@ -45,7 +44,7 @@ impl PageState {
         id: u64,
         frame: Bytes,
         terms: CallTerms<'_>,
-    ) -> Result<Frame, LinkError> {
+    ) -> Result<Answer, LinkError> {
         let started = Instant::now();
         let Some(mut expected) = engine.expect(id, frame.clone(), terms.usual) else {
             return Err(self.gone(engine).await);
@@ -60,7 +59,7 @@ impl PageState {
 
         let given_up = tokio::select! {
             biased;
-            () = engine.send(frame) => None,
+            () = engine.send(id, frame) => None,
             given_up = &mut give_up => Some(given_up),
         };
         let given_up = match given_up {
@@ -68,7 +67,7 @@ impl PageState {
                 biased;
                 reply = expected.reply() => {
                     return match reply {
-                        Some(frame) => read_answer(frame, terms.answer),
+                        Some(answer) => read_answer(answer, terms.answer),
                         None => Err(self.gone(engine).await),
                     };
                 }
@@ -87,13 +86,13 @@ impl PageState {
         engine.cancel(id);
         match self.confirm_or_reset(engine, &mut expected).await {
             // The page was done before it could hear. A session that is there must be known.
-            Some(frame) if frame.kind == kind::LOADED => read_answer(frame, terms.answer),
+            Some(answer) if answer.frame.kind == kind::LOADED => read_answer(answer, terms.answer),
             _ => Err(given_up.into_error(terms.phase, started.elapsed())),
         }
     }
 
     /// Waits until the page has let go of a call, and ends the engine if it does not.
-    async fn confirm_or_reset(&self, engine: &Arc<Engine>, expected: &mut Expected) -> Option<Frame> {
+    async fn confirm_or_reset(&self, engine: &Arc<Engine>, expected: &mut Expected) -> Option<Answer> {
         if let Ok(reply) = tokio::time::timeout(self.limits().cancel_grace, expected.reply()).await {
             return reply;
         }
@@ -126,10 +125,10 @@ impl GivenUp {
 }
 
 /// Tells an answer from an error.
-fn read_answer(frame: Frame, wanted: u16) -> Result<Frame, LinkError> {
-    match frame.kind {
-        found if found == wanted => Ok(frame),
-        kind::ERROR => Err(match serde_json::from_slice::<ErrorMeta>(&frame.meta) {
+fn read_answer(answer: Answer, wanted: u16) -> Result<Answer, LinkError> {
+    match answer.frame.kind {
+        found if found == wanted => Ok(answer),
+        kind::ERROR => Err(match serde_json::from_slice::<ErrorMeta>(&answer.frame.meta) {
             Ok(ErrorMeta { kind: FailureKind::Cancelled, .. }) => LinkError::Cancelled,
             Ok(ErrorMeta { kind, message }) => LinkError::Reported { kind, message },
             Err(error) => protocol_error(format!("unreadable error: {error}")),

@@ -10,13 +10,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
+use pool_core::Marks;
 use tensor::frame::Frame;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use vocab::Backend;
 
-use crate::protocol::kind;
+use super::clock::PageClock;
+use crate::protocol::{PageMarks, kind};
 
 /// Frames that may wait for the socket. The pool bounds what it sends by a worker's slots, so more than a few means that
 /// the page does not read; then senders wait, under their deadlines.
@@ -25,19 +27,37 @@ const OUTBOUND: usize = 16;
 /// How many calls that are given up are remembered.
 const MOST_GIVEN_UP: usize = 64;
 
-fn cancellation(id: u64) -> Option<Bytes> {
-    tensor::frame::encode(kind::CANCEL, id, b"", &[]).ok()
+fn cancellation(id: u64) -> Option<Outgoing> {
+    tensor::frame::encode(kind::CANCEL, id, b"", &[]).ok().map(|frame| Outgoing { id, frame })
+}
+
+/// A frame on its way to the socket, with the call that it belongs to.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Outgoing {
+    pub(crate) id: u64,
+    pub(crate) frame: Bytes,
 }
 
 /// What the socket's task sends.
-pub(crate) type Outbound = mpsc::Receiver<Bytes>;
+pub(crate) type Outbound = mpsc::Receiver<Outgoing>;
+
+/// An answer, and when the call and it passed the socket.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) frame: Frame,
+    /// When the call began to be written, the first time where it was sent again over another connection: that may be
+    /// the one that the page heard. `None` where the page answered what it was never sent.
+    pub(super) sent: Option<Instant>,
+    pub(super) received: Instant,
+}
 
 /// A call that waits for its answer.
 #[derive(Debug)]
 struct Waiting {
-    answer: oneshot::Sender<Frame>,
+    answer: oneshot::Sender<Answer>,
     frame: Bytes,
     since: Instant,
+    sent: Option<Instant>,
     /// How long it may take by all that is known; `None` where nothing is.
     usual: Option<Duration>,
 }
@@ -48,7 +68,7 @@ const OVERDUE: u32 = 20;
 #[derive(Debug)]
 struct State {
     /// `None` as long as there is no connection.
-    outbound: Option<mpsc::Sender<Bytes>>,
+    outbound: Option<mpsc::Sender<Outgoing>>,
     /// In the order in which they were asked.
     pending: BTreeMap<u64, Waiting>,
     /// Calls that the page was asked to give up, and has not answered.
@@ -65,6 +85,8 @@ pub(crate) struct Engine {
     name: String,
     /// `None` once it is over.
     state: Mutex<Option<State>>,
+    /// How the clock of its worker is related to the host's.
+    clock: Mutex<PageClock>,
     /// How many connections there were, and whether the newest one is there.
     connections: watch::Sender<(u64, bool)>,
     closed: CancellationToken,
@@ -86,6 +108,7 @@ impl Engine {
             backend,
             name,
             state: Mutex::new(Some(state)),
+            clock: Mutex::default(),
             connections: watch::Sender::new((0, false)),
             closed: CancellationToken::new(),
         })
@@ -107,12 +130,12 @@ impl Engine {
         let mut state = self.state.lock();
         let state = state.as_mut()?;
         let (sender, outbound) = mpsc::channel(OUTBOUND + state.pending.len() + state.given_up.len());
-        for waiting in state.pending.values() {
+        for (&id, waiting) in &state.pending {
             // There is room for all of them.
-            let _ = sender.try_send(waiting.frame.clone());
+            let _ = sender.try_send(Outgoing { id, frame: waiting.frame.clone() });
         }
-        for frame in state.given_up.iter().filter_map(|&id| cancellation(id)) {
-            let _ = sender.try_send(frame);
+        for outgoing in state.given_up.iter().filter_map(|&id| cancellation(id)) {
+            let _ = sender.try_send(outgoing);
         }
         // Of those that nobody waits for, the page may know nothing, and then it answers nothing.
         let pending = &state.pending;
@@ -158,28 +181,43 @@ impl Engine {
         usual: Option<Duration>,
     ) -> Option<Expected> {
         let (answer, reply) = oneshot::channel();
-        let waiting = Waiting { answer, frame, since: Instant::now(), usual };
+        let waiting = Waiting { answer, frame, since: Instant::now(), sent: None, usual };
         self.state.lock().as_mut()?.pending.insert(id, waiting);
         Some(Expected { engine: Arc::clone(self), id, reply: Some(reply) })
     }
 
     /// Sends the frame of an announced call. Where there is no connection, or it ends meanwhile, the next one does.
-    pub(crate) async fn send(&self, frame: Bytes) {
+    pub(crate) async fn send(&self, id: u64, frame: Bytes) {
         let outbound = self.state.lock().as_ref().and_then(|state| state.outbound.clone());
         if let Some(outbound) = outbound {
-            let _ = outbound.send(frame).await;
+            let _ = outbound.send(Outgoing { id, frame }).await;
         }
+    }
+
+    /// The socket's task is about to write the frame of a call.
+    pub(crate) fn sending(&self, id: u64) {
+        if let Some(waiting) = self.state.lock().as_mut().and_then(|state| state.pending.get_mut(&id)) {
+            waiting.sent.get_or_insert_with(Instant::now);
+        }
+    }
+
+    /// Converts what the page told of a run to the host's clock; see [`PageClock::align`].
+    pub(super) fn align(&self, sent: Instant, received: Instant, told: &PageMarks) -> Option<Marks> {
+        self.clock.lock().align(sent, received, told)
     }
 
     /// Hands an answer to whoever waits for it. False if nobody does, which is normal after a cancellation, and when an
     /// answer comes twice over two connections.
     pub(crate) fn deliver(&self, frame: Frame) -> bool {
+        let received = Instant::now();
         let waiting = self.state.lock().as_mut().and_then(|state| {
-            state.answered = Some(Instant::now());
+            state.answered = Some(received);
             state.given_up.remove(&frame.id);
             state.pending.remove(&frame.id)
         });
-        waiting.is_some_and(|waiting| waiting.answer.send(frame).is_ok())
+        waiting.is_some_and(|Waiting { answer, frame: _, since: _, sent, usual: _ }| {
+            answer.send(Answer { frame, sent, received }).is_ok()
+        })
     }
 
     /// Ends the engine: every waiter sees it, and no call can be announced any more.
@@ -204,8 +242,8 @@ impl Engine {
             state.given_up.pop_first();
         }
         state.given_up.insert(id);
-        if let (Some(outbound), Some(frame)) = (&state.outbound, cancellation(id)) {
-            let _ = outbound.try_send(frame);
+        if let (Some(outbound), Some(outgoing)) = (&state.outbound, cancellation(id)) {
+            let _ = outbound.try_send(outgoing);
         }
     }
 
@@ -238,12 +276,12 @@ impl Engine {
 pub(crate) struct Expected {
     engine: Arc<Engine>,
     id: u64,
-    reply: Option<oneshot::Receiver<Frame>>,
+    reply: Option<oneshot::Receiver<Answer>>,
 }
 
 impl Expected {
     /// The answer; `None` if the engine ended first. May be awaited again after it was dropped unfinished.
-    pub(crate) async fn reply(&mut self) -> Option<Frame> {
+    pub(super) async fn reply(&mut self) -> Option<Answer> {
         let reply = self.reply.as_mut()?.await.ok();
         self.reply = None;
         reply
@@ -274,7 +312,11 @@ mod tests {
         tensor::frame::decode(bytes, &tensor::frame::Limits::default()).expect("a frame")
     }
 
-    fn sent(connection: &mut Connection) -> Vec<Bytes> {
+    fn outgoing(id: u64) -> Outgoing {
+        Outgoing { id, frame: frame(id) }
+    }
+
+    fn sent(connection: &mut Connection) -> Vec<Outgoing> {
         std::iter::from_fn(|| connection.outbound.try_recv().ok()).collect()
     }
 
@@ -285,26 +327,26 @@ mod tests {
         let mut calls: Vec<_> =
             (1..=4).map(|id| engine.expect(id, frame(id), None).expect("it is open")).collect();
         for id in 1..=4 {
-            engine.send(frame(id)).await;
+            engine.send(id, frame(id)).await;
         }
-        assert_eq!(sent(&mut first), [1, 2, 3, 4].map(frame));
+        assert_eq!(sent(&mut first), [1, 2, 3, 4].map(outgoing));
         assert!(engine.deliver(answer(2)));
         assert!(engine.disconnect(first.number));
         // Asked while there is no connection.
         let mut fifth = engine.expect(5, frame(5), None).expect("it is open");
-        engine.send(frame(5)).await;
+        engine.send(5, frame(5)).await;
         drop(calls.remove(0));
         let mut second = engine.connect().expect("it is open");
         // The first call was dropped while there was no connection: the page hears that now, and only once.
-        let mut again = [3, 4, 5].map(frame).to_vec();
+        let mut again = [3, 4, 5].map(outgoing).to_vec();
         again.extend(cancellation(1));
         assert_eq!(sent(&mut second), again);
         assert!(engine.deliver(answer(5)) && !engine.deliver(answer(5)), "the second answer finds nobody");
-        assert_eq!(fifth.reply().await.expect("an answer").id, 5);
+        assert_eq!(fifth.reply().await.expect("an answer").frame.id, 5);
         assert!(!engine.disconnect(first.number), "an old connection's end is no news");
         engine.cancel(3);
         let mut third = engine.connect().expect("it is open");
-        assert_eq!(sent(&mut third), [frame(3), frame(4), cancellation(3).expect("a frame")]);
+        assert_eq!(sent(&mut third), [outgoing(3), outgoing(4), cancellation(3).expect("a frame")]);
         engine.close();
         assert!(calls[1].reply().await.is_none());
         assert!(engine.connect().is_none() && engine.expect(6, frame(6), None).is_none());
@@ -337,6 +379,25 @@ mod tests {
         check(&engine, false);
         pass(1).await;
         check(&engine, true);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_tells_when_the_call_was_written_first() {
+        let engine = Engine::new(Backend::Wasm, "a".to_owned());
+        let began = Instant::now();
+        let mut call = engine.expect(1, frame(1), None).expect("it is open");
+        pass(1).await;
+        engine.sending(1);
+        pass(1).await;
+        // Again, over another connection.
+        engine.sending(1);
+        pass(1).await;
+        assert!(engine.deliver(answer(1)));
+        pass(1).await;
+        let Answer { frame: _, sent, received } = call.reply().await.expect("an answer");
+        let after = |at: Instant| at.duration_since(began).as_secs();
+        assert_eq!((sent.map(after), after(received)), (Some(1), 3));
+        engine.sending(1);
     }
 
     #[tokio::test(start_paused = true)]

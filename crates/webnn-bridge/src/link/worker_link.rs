@@ -11,8 +11,11 @@ use tokio_util::sync::CancellationToken;
 use vocab::{Backend, DeviceKind, FailureKind, SequenceId, SessionId};
 
 use super::call::{CallTerms, protocol_error};
+use super::engine::Answer;
 use super::page::Page;
-use crate::protocol::{FileMeta, LoadMeta, LoadedMeta, ReleaseMeta, ResultMeta, RunMeta, UnloadMeta, kind};
+use crate::protocol::{
+    FileMeta, LoadMeta, LoadedMeta, ReleaseMeta, ResultMeta, RunMeta, Told, UnloadMeta, kind,
+};
 
 /// How long a page may take to drop a session.
 const UNLOAD: Duration = Duration::from_secs(300);
@@ -60,7 +63,7 @@ impl WorkerLink for Page {
             cancel: &cancel,
         };
         let answer = self.state.call(&engine, id, frame, terms).await?;
-        let loaded: LoadedMeta = read_meta(&answer)?;
+        let loaded: LoadedMeta = read_meta(&answer.frame)?;
         self.state.sessions.insert(session, self.state.loaded(backend, model.hash));
         let LoadedMeta { load_ms, fetch_ms, create_ms, source, placement, heap_bytes, heap_growth_bytes } =
             loaded;
@@ -98,13 +101,17 @@ impl WorkerLink for Page {
         let usual = loaded.as_ref().and_then(|loaded| loaded.usual(bytes));
         let terms =
             CallTerms { answer: kind::RESULT, phase: "running the model", usual, deadline, cancel: &cancel };
-        let answer = self.state.call(&engine, id, frame, terms).await?;
-        let ResultMeta { in_page_ms, caches } = read_meta(&answer)?;
+        let Answer { frame: answer, sent, received } = self.state.call(&engine, id, frame, terms).await?;
+        let ResultMeta { in_page_ms, caches, marks } = read_meta(&answer)?;
         // What the page computed, not what it had before, or how long it was away.
         if let (Some(loaded), Ok(took)) = (loaded, Duration::try_from_secs_f64(in_page_ms / 1e3)) {
             loaded.took(took, bytes);
         }
-        Ok(RunReply { outputs: answer.tensors, in_page_ms, caches, marks: None })
+        let marks = match (sent, marks) {
+            (Some(sent), Some(Told::Known(told))) => engine.align(sent, received, &told),
+            _ => None,
+        };
+        Ok(RunReply { outputs: answer.tensors, in_page_ms, caches, marks })
     }
 
     async fn unload(&self, session: SessionId) -> Result<(), LinkError> {
@@ -160,7 +167,7 @@ impl Page {
             deadline,
             cancel: &cancel,
         };
-        Ok(self.state.call(&engine, id, frame, terms).await?.tensors)
+        Ok(self.state.call(&engine, id, frame, terms).await?.frame.tensors)
     }
 
     /// Builds a frame, unless it would be longer than the page accepts: nothing of such a call is sent, and no memory is

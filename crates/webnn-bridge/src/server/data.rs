@@ -15,7 +15,7 @@ use vocab::Backend;
 
 use super::{ServerState, auth};
 use crate::config::BridgeLimits;
-use crate::link::{Connection, Engine, Outbound, PageEnd, PageState};
+use crate::link::{Connection, Engine, Outbound, Outgoing, PageEnd, PageState};
 use crate::protocol::{SUBPROTOCOL, close_code};
 
 /// Bytes that are read from a socket at once. Frames of a megabyte and more are common.
@@ -119,14 +119,15 @@ async fn serve(
 async fn write(mut sink: SplitSink<WebSocket, Message>, mut outbound: Outbound, engine: &Engine) -> DataEnd {
     let mut over = false;
     loop {
-        let frame = tokio::select! {
-            frame = outbound.recv() => frame,
+        let outgoing = tokio::select! {
+            outgoing = outbound.recv() => outgoing,
             () = engine.closed() => {
                 over = true;
                 None
             }
         };
-        let Some(frame) = frame else { break };
+        let Some(Outgoing { id, frame }) = outgoing else { break };
+        engine.sending(id);
         if sink.send(Message::Binary(frame)).await.is_err() {
             return DataEnd::Broke;
         }
