@@ -5,7 +5,7 @@ mod support;
 
 use std::time::Duration;
 
-use pool_core::LinkError;
+use pool_core::{LinkError, Marks};
 use support::{Backend, BrowserName, ENGINES, FailureKind, Rig, fixture, rig, rig_with};
 use tensor::{DType, NamedTensor, Tensor, bf16, f16};
 use tokio::time::Instant;
@@ -102,6 +102,8 @@ async fn check(name: BrowserName) {
     let complex = rig.load(&fixture("identity/complex64").model, Backend::Wasm).await;
     refused(&complex, &FailureKind::UnsupportedDtype, "complex64");
 
+    marks(&rig).await;
+
     // After all of that the page still answers.
     echo(&rig, &types[4..8]).await;
     rig.end().await;
@@ -129,6 +131,50 @@ async fn identity(rig: &Rig, name: &str) {
             assert_eq!(answer.outputs[0].tensor.data(), inputs[0].tensor.data(), "{what}");
         }
     }
+}
+
+/// How many runs are looked at: more than the bridge compares to align the page's clock.
+const TIMED: usize = 40;
+
+/// What browsers may round their clocks to, twice: at the beginning and at the end.
+const ROUNDING_MS: f64 = 2.0;
+
+/// The page tells when the parts of a run were, and the bridge has its clock right: everything lies between sending and
+/// receiving, in order, and what is between start and end is what the page computed.
+async fn marks(rig: &Rig) {
+    let fixture = fixture("identity/float32");
+    let (session, _) = rig.load(&fixture.model, Backend::Wasm).await.expect("it loads");
+    let inputs = fixture.inputs(&fixture.cases()[0]);
+    let mut spent: [Vec<f64>; 5] = Default::default();
+    for _ in 0..TIMED {
+        let asked = Instant::now();
+        let reply = rig.run(session, inputs.clone()).await.expect("a result");
+        let had = Instant::now();
+        let Marks { sent, arrived, started, ended, answered, received } =
+            reply.marks.expect("the page tells");
+        let times = [asked, sent, arrived, started, ended, answered, received, had];
+        assert!(times.is_sorted(), "{}: {times:?}", rig.page.label());
+        let ms = |from: Instant, to: Instant| to.duration_since(from).as_secs_f64() * 1e3;
+        let computed = ms(started, ended);
+        assert!(
+            (computed - reply.in_page_ms).abs() <= ROUNDING_MS,
+            "{}: {computed} ms by the host's clock, {} ms by its own",
+            rig.page.label(),
+            reply.in_page_ms
+        );
+        for (part, (from, to)) in times[1..7].iter().zip(&times[2..7]).enumerate() {
+            spent[part].push(ms(*from, *to));
+        }
+    }
+    let [there, waiting, computing, reading, back] = spent.map(|mut part| {
+        part.sort_by(f64::total_cmp);
+        part[part.len() / 2]
+    });
+    println!(
+        "{} medians of {TIMED} runs, ms: there {there:.3}, waiting {waiting:.3}, computing {computing:.3}, \
+         reading {reading:.3}, back {back:.3}",
+        rig.page.label()
+    );
 }
 
 #[track_caller]
