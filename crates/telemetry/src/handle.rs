@@ -7,6 +7,7 @@ use std::time::Instant;
 use crate::counters::Counters;
 use crate::latency::Latencies;
 use crate::ring::Ring;
+use crate::rungs::RungTimes;
 use crate::{Event, LatencyKind, Outcome, Sink, Snapshot};
 
 /// Counts events, keeps their latencies, remembers the recent ones and passes them on to sinks.
@@ -21,6 +22,7 @@ struct Shared {
     epoch: OnceLock<Instant>,
     counters: Counters,
     latencies: Latencies,
+    rungs: RungTimes,
     ring: Ring,
     sinks: Box<[Arc<dyn Sink>]>,
 }
@@ -69,6 +71,7 @@ impl Builder {
                 epoch: OnceLock::new(),
                 counters: Counters::default(),
                 latencies: Latencies::new(),
+                rungs: RungTimes::new(),
                 ring: Ring::new(self.recent),
                 sinks: self.sinks.into_boxed_slice(),
             }),
@@ -120,6 +123,7 @@ impl Telemetry {
         Snapshot {
             counters: self.shared.counters.read(),
             latencies: self.shared.latencies.read(),
+            rungs: self.shared.rungs.read(),
             recent: self.shared.ring.read(),
         }
     }
@@ -149,6 +153,7 @@ impl Shared {
                 let known = if in_page_ms.is_some() { 3 } else { 2 };
                 self.latencies.record(place.browser, place.backend, &samples[..known])
             }
+            Event::RungTried { rung, outcome, took_ms, .. } => self.rungs.record(*rung, *outcome, *took_ms),
             _ => true,
         }
     }

@@ -1,9 +1,9 @@
 //! What happened in the pool, as types.
 //!
 //! The crate holds the vocabulary of [`Event`]s with their causes, a cheap cloneable [`Telemetry`] handle that counts
-//! them, keeps latency histograms and remembers the most recent ones, and the [`Sink`] trait through which another
-//! layer listens. Everything that it keeps is bounded: the counters and the histograms have a fixed set of labels,
-//! the memory of recent events a fixed length.
+//! them, keeps histograms of latencies and of the rungs of recovery, and remembers the most recent events, and the
+//! [`Sink`] trait through which another layer listens. Everything that it keeps is bounded: the counters and the
+//! histograms have a fixed set of labels, the memory of recent events a fixed length.
 //!
 //! It does **not** hold exporters, does no I/O, reads no clock (every event comes with its `now`) and decides nothing.
 //! Emitting never waits: a sample that would have to wait for a lock is counted as lost instead.
@@ -22,9 +22,11 @@
 mod counters;
 mod event;
 mod handle;
+mod histograms;
 mod latency;
 mod recovery;
 mod ring;
+mod rungs;
 mod sink;
 mod snapshot;
 
@@ -37,4 +39,4 @@ pub use recovery::{
     RungOutcome,
 };
 pub use sink::Sink;
-pub use snapshot::{LatencyKind, LatencySummary, Recorded, Snapshot};
+pub use snapshot::{LatencyKind, LatencySummary, Recorded, RungSummary, Snapshot};

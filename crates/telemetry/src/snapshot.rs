@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Serialize;
-use vocab::{Backend, BrowserName};
+use vocab::{Backend, BrowserName, Rung};
 
-use crate::Event;
+use crate::{Event, RungOutcome};
 
 /// What a latency histogram measures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -40,6 +40,8 @@ pub struct LatencySummary {
     pub backend: Backend,
     /// How many samples there are.
     pub count: u64,
+    /// All samples added up, each exact to a microsecond. It never falls.
+    pub sum_ms: f64,
     /// The arithmetic mean.
     pub mean_ms: f64,
     /// The smallest sample.
@@ -53,6 +55,34 @@ pub struct LatencySummary {
     /// The 99th percentile.
     pub p99_ms: f64,
     /// The largest sample.
+    pub max_ms: f64,
+}
+
+/// How long the attempts of one rung took that ended in one way. Times are milliseconds, good to two significant digits.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct RungSummary {
+    /// What was tried.
+    pub rung: Rung,
+    /// How that ended.
+    pub outcome: RungOutcome,
+    /// How many attempts there were.
+    pub count: u64,
+    /// All of them added up, each exact to a microsecond. It never falls.
+    pub sum_ms: f64,
+    /// The arithmetic mean.
+    pub mean_ms: f64,
+    /// The shortest attempt.
+    pub min_ms: f64,
+    /// The median.
+    pub p50_ms: f64,
+    /// The 90th percentile.
+    pub p90_ms: f64,
+    /// The 95th percentile.
+    pub p95_ms: f64,
+    /// The 99th percentile.
+    pub p99_ms: f64,
+    /// The longest attempt.
     pub max_ms: f64,
 }
 
@@ -80,6 +110,8 @@ pub struct Snapshot {
     pub counters: BTreeMap<String, u64>,
     /// The histograms that have samples.
     pub latencies: Vec<LatencySummary>,
+    /// How long rungs of recovery took: those that were tried.
+    pub rungs: Vec<RungSummary>,
     /// The most recent events, oldest first.
     pub recent: Vec<Recorded>,
 }

@@ -135,6 +135,37 @@ fn only_results_are_measured() {
 }
 
 #[test]
+fn rungs_are_measured_by_outcome() {
+    let telemetry = Telemetry::new();
+    let start = start();
+    let tried = |rung, outcome, took_ms| Event::RungTried {
+        worker: WorkerId(1),
+        fault: Fault::PageHung,
+        rung,
+        outcome,
+        took_ms,
+    };
+    for ms in 1..=100 {
+        telemetry.emit(start, tried(Rung::Refresh, RungOutcome::Worked, f64::from(ms) * 10.0));
+    }
+    telemetry.emit(start, tried(Rung::Refresh, RungOutcome::TimedOut, f64::INFINITY));
+    telemetry.emit(start, tried(Rung::Ping, RungOutcome::Failed, 0.125));
+    let rungs = telemetry.snapshot().rungs;
+    let keys: Vec<_> = rungs.iter().map(|rung| (rung.rung, rung.outcome, rung.count)).collect();
+    let expected = [
+        (Rung::Ping, RungOutcome::Failed, 1),
+        (Rung::Refresh, RungOutcome::Worked, 100),
+        (Rung::Refresh, RungOutcome::TimedOut, 1),
+    ];
+    assert_eq!(keys, expected, "only what was tried, by rung and outcome");
+    let worked = &rungs[1];
+    assert!((worked.p50_ms - 500.0).abs() <= 10.0 && (worked.p99_ms - 990.0).abs() <= 10.0, "{worked:?}");
+    assert_eq!(worked.sum_ms, 50_500.0, "the sum is exact");
+    assert_eq!(rungs[2].sum_ms, 3_600_000.0, "more than an hour counts as an hour");
+    assert_eq!(rungs[0].sum_ms, 0.125);
+}
+
+#[test]
 fn absurd_samples_do_no_harm() {
     let telemetry = Telemetry::new();
     for ms in [f64::NAN, f64::INFINITY, -1.0, 0.0, f64::MAX] {
