@@ -10,7 +10,7 @@ use crate::Marks;
 /// [`total_ms`](crate::RunReport::total_ms). Those of the page are converted from the page's own clock, and together moved
 /// by as little as puts them between `sent_ms` and `received_ms`, if they are not there. So they can be off by half of the
 /// shortest round trip that was seen lately at most, give or take what the browser rounds its clock to. That concerns how
-/// the time on the way is divided into there and back; what the page spent between its own times is exact.
+/// the time on the way is divided into there and back; what lies between two times of the page stays as it measured it.
 ///
 /// Only the attempt that gave the result counts: those that failed before it lie between acceptance and `dispatched_ms`,
 /// with the wait for a load.
