@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use exporters::json_lines::{JsonLines, Settings, StartError};
 use serde_json::Value;
@@ -23,6 +23,16 @@ fn settings(queue: usize) -> Settings {
 fn emit(telemetry: &Telemetry, times: usize) {
     for _ in 0..times {
         telemetry.emit(Instant::now(), event());
+    }
+}
+
+#[track_caller]
+#[allow(clippy::disallowed_methods, reason = "a wait needs an end")]
+fn wait_while(so: impl Fn() -> bool) {
+    let end = Instant::now() + Duration::from_secs(20);
+    while so() {
+        assert!(Instant::now() < end, "it never came to be");
+        std::thread::yield_now();
     }
 }
 
@@ -109,9 +119,7 @@ fn a_file_that_is_copied_and_truncated_is_written_from_its_beginning() {
     let log = JsonLines::append_to(&path, settings(100)).unwrap();
     let telemetry = Telemetry::builder().sink(Arc::new(log.sink())).build();
     emit(&telemetry, 3);
-    while log.stats().written < 3 {
-        std::thread::yield_now();
-    }
+    wait_while(|| log.stats().written < 3);
     std::fs::File::options().write(true).open(&path).unwrap().set_len(0).unwrap();
     emit(&telemetry, 1);
     log.close();
@@ -133,9 +141,7 @@ fn what_has_no_room_is_lost_without_waiting_and_told() {
     let log = JsonLines::write_to(disk.clone(), settings(4)).unwrap();
     let telemetry = Telemetry::builder().sink(Arc::new(log.sink())).build();
     emit(&telemetry, 1);
-    while disk.writes.load(SeqCst) == 0 {
-        std::thread::yield_now();
-    }
+    wait_while(|| disk.writes.load(SeqCst) == 0);
     // The thread is being held up in a write, so this would never end if it waited.
     emit(&telemetry, 10);
     assert_eq!(log.stats().lost, 6);
@@ -157,9 +163,7 @@ fn a_full_disk_is_counted_and_spoils_no_later_line() {
     disk.full.store(true, SeqCst);
     for failed in 1..=2 {
         emit(&telemetry, 1);
-        while log.stats().lost < failed {
-            std::thread::yield_now();
-        }
+        wait_while(|| log.stats().lost < failed);
     }
     disk.full.store(false, SeqCst);
     emit(&telemetry, 1);
@@ -186,4 +190,20 @@ fn what_comes_after_the_end_is_lost_and_counted() {
     assert_eq!(families[0].samples[1].value, 1_u64.into());
     drop(log);
     assert_eq!(lines(&disk.text()).len(), 1);
+}
+
+#[test]
+fn the_end_does_not_wait_for_ever_for_a_place_that_takes_nothing() {
+    let (disk, go) = Disk::held_up();
+    let mut settings = settings(2);
+    settings.flush = Duration::from_millis(50);
+    let log = JsonLines::write_to(disk.clone(), settings).unwrap();
+    let telemetry = Telemetry::builder().sink(Arc::new(log.sink())).build();
+    emit(&telemetry, 1);
+    wait_while(|| disk.writes.load(SeqCst) == 0);
+    emit(&telemetry, 5);
+    log.close();
+    assert_eq!((log.stats().written, log.stats().lost), (0, 3));
+    drop(go);
+    wait_while(|| log.stats().written < 3);
 }

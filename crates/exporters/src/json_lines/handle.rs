@@ -4,9 +4,11 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::atomic::Ordering::{Relaxed, Release};
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use telemetry::{Event, Sink};
@@ -26,13 +28,16 @@ pub struct Settings {
     /// How many events may wait to be written; what comes when so many wait is lost, and counted. Default 8 192; at least
     /// one.
     pub queue: usize,
+    /// How long closing waits for what waits to be written. After that the thread is left to itself, because whatever it
+    /// writes to takes no more; it ends when that does. Default 5 s.
+    pub flush: Duration,
     /// What time it is, in nanoseconds since 1970. Default: the system's clock.
     pub clock: fn() -> u64,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { queue: 8_192, clock: unix_nanos }
+        Self { queue: 8_192, flush: Duration::from_secs(5), clock: unix_nanos }
     }
 }
 
@@ -51,7 +56,16 @@ pub struct JsonLines {
     counts: Arc<Counts>,
     sequence: Arc<AtomicU64>,
     clock: fn() -> u64,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    closing: Arc<AtomicBool>,
+    flush: Duration,
+    thread: Mutex<Option<Thread>>,
+}
+
+#[derive(Debug)]
+struct Thread {
+    handle: JoinHandle<()>,
+    /// Says that everything is written.
+    done: Receiver<()>,
 }
 
 impl JsonLines {
@@ -79,15 +93,25 @@ impl JsonLines {
     /// # Errors
     /// The system gives no thread.
     pub fn write_to(to: impl Write + Send + 'static, settings: Settings) -> Result<Self, StartError> {
-        let Settings { queue, clock } = settings;
+        let Settings { queue, flush, clock } = settings;
         let (sender, receiver) = sync_channel(queue.max(1));
+        let (done, written) = sync_channel(0);
         let counts = Arc::new(Counts::default());
-        let output = Output::new(Box::new(to));
-        let writer = Writer { output, counts: Arc::clone(&counts), clock, told: 0, failing: false };
+        let closing = Arc::new(AtomicBool::new(false));
+        let writer = Writer {
+            output: Output::new(Box::new(to)),
+            counts: Arc::clone(&counts),
+            clock,
+            closing: Arc::clone(&closing),
+            done,
+            told: 0,
+            failing: false,
+        };
         let thread = std::thread::Builder::new().name("event-log".to_owned());
-        let thread = thread.spawn(move || writer.run(&receiver));
-        let thread = Mutex::new(Some(thread.map_err(|source| StartError::Thread { source })?));
-        Ok(Self { sender, counts, sequence: Arc::default(), clock, thread })
+        let handle = thread.spawn(move || writer.run(&receiver));
+        let handle = handle.map_err(|source| StartError::Thread { source })?;
+        let thread = Mutex::new(Some(Thread { handle, done: written }));
+        Ok(Self { sender, counts, sequence: Arc::default(), clock, closing, flush, thread })
     }
 
     /// What listens for this log; give it to a telemetry handle's builder. All sinks of one log write to the same place.
@@ -113,13 +137,22 @@ impl JsonLines {
         self.stats().families()
     }
 
-    /// Writes what waits, and ends the thread. Waits until that is done. Later events count as lost; closing again does
-    /// nothing.
+    /// Writes what waits, and ends the thread. Waits until that is done, for [`Settings::flush`] at most. Later events
+    /// count as lost; closing again does nothing.
     pub fn close(&self) {
-        let Some(thread) = self.thread.lock().take() else { return };
-        // This waits for room; both fail only where the thread has ended already.
-        let _ = self.sender.send(Message::Close);
-        let _ = thread.join();
+        let Some(Thread { handle, done }) = self.thread.lock().take() else { return };
+        self.closing.store(true, Release);
+        // Where there is no room for this, the thread is awake, and looks at the flag when the queue is empty.
+        let _ = self.sender.try_send(Message::Wake);
+        match done.recv_timeout(self.flush) {
+            Err(RecvTimeoutError::Timeout) => {
+                tracing::warn!(
+                    "the log of events takes no more, and is left without what waits to be written"
+                );
+            }
+            // The thread has only its return left to do.
+            _ => drop(handle.join()),
+        }
     }
 }
 

@@ -1,8 +1,9 @@
 //! The thread that writes.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
-use std::sync::mpsc::{Receiver, TryRecvError};
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::{Acquire, Relaxed};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError};
 
 use super::line::{Entry, write_lost};
 use super::output::Output;
@@ -13,14 +14,18 @@ const PIECE: usize = 64 * 1_024;
 
 pub(super) enum Message {
     Event(Entry),
-    /// Nothing comes after this.
-    Close,
+    /// Look whether the log closes.
+    Wake,
 }
 
 pub(super) struct Writer {
     pub(super) output: Output,
     pub(super) counts: Arc<Counts>,
     pub(super) clock: fn() -> u64,
+    /// Whether to end as soon as nothing waits any more.
+    pub(super) closing: Arc<AtomicBool>,
+    /// Dropped when the thread has written everything.
+    pub(super) done: SyncSender<()>,
     /// Losses that a line has told.
     pub(super) told: u64,
     /// Whether the last write failed, so that a failure is told once and not for each line.
@@ -28,21 +33,26 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Writes what comes until it is told to close, or nobody is left who could send.
+    /// Writes what comes until the log closes and nothing waits any more, or nobody is left who could send.
     pub(super) fn run(mut self, queue: &Receiver<Message>) {
         let mut lines = Vec::with_capacity(PIECE);
         let mut events = 0;
         loop {
+            // Read before the queue, so that everything that came before closing is written.
+            let closing = self.closing.load(Acquire);
             let message = match queue.try_recv() {
                 Ok(message) => message,
                 Err(TryRecvError::Empty) => {
                     self.put(&mut lines, &mut events);
+                    if closing {
+                        break;
+                    }
                     let Ok(message) = queue.recv() else { break };
                     message
                 }
                 Err(TryRecvError::Disconnected) => break,
             };
-            let Message::Event(entry) = message else { break };
+            let Message::Event(entry) = message else { continue };
             if entry.write(&mut lines) {
                 events += 1;
             } else {
@@ -53,9 +63,10 @@ impl Writer {
             }
         }
         self.put(&mut lines, &mut events);
-        while let Ok(Message::Event(_)) = queue.try_recv() {
-            self.counts.lost.fetch_add(1, Relaxed);
-        }
+        // What came in the meantime is nobody's to write any more.
+        let late = queue.try_iter().filter(|message| matches!(message, Message::Event(_)));
+        self.counts.lost.fetch_add(late.count() as u64, Relaxed);
+        drop(self.done);
     }
 
     /// Writes the lines, and one about what was lost, where something was.

@@ -16,9 +16,11 @@ pub(crate) struct Found {
     pub(crate) samples: Vec<Line>,
 }
 
+type Labels = Vec<(String, String)>;
+
 #[derive(Debug)]
 pub(crate) struct Line {
-    pub(crate) labels: Vec<(String, String)>,
+    pub(crate) labels: Labels,
     pub(crate) value: f64,
 }
 
@@ -47,7 +49,7 @@ fn unescape(text: &str, quoted: bool) -> Result<String, String> {
 }
 
 /// The labels between braces, and what comes after them.
-fn read_labels(mut rest: &str) -> Result<(Vec<(String, String)>, &str), String> {
+fn read_labels(mut rest: &str) -> Result<(Labels, &str), String> {
     let mut labels = Vec::new();
     loop {
         let (name, after) = rest.split_once("=\"").ok_or("a label without a value")?;
