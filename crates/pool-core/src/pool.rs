@@ -254,6 +254,12 @@ impl<L: WorkerLink> Pool<L> {
         self.inner().stats()
     }
 
+    /// How many workers are in the pool now.
+    #[must_use]
+    pub fn workers(&self) -> usize {
+        self.inner().read(Core::workers)
+    }
+
     /// The telemetry that the pool reports to.
     #[must_use]
     pub fn telemetry(&self) -> &Telemetry {

@@ -1,11 +1,12 @@
 //! How an accelerator is asked for.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use perf_history::Location;
 use pool_core::{Pool, PoolConfig};
 use provision::{Detection, Home, detect, find_runtime};
-use telemetry::Telemetry;
+use telemetry::{Builder, Sink, Telemetry};
 use vocab::{Backend, BrowserName, DeviceKind};
 use webnn_bridge::{BridgeConfig, LaunchSpec};
 
@@ -41,6 +42,17 @@ pub struct AcceleratorBuilder {
     history: Option<Location>,
     explore: Option<bool>,
     recovery: RecoveryOptions,
+    sinks: Sinks,
+}
+
+/// Who else hears of every event.
+#[derive(Default)]
+struct Sinks(Vec<Arc<dyn Sink>>);
+
+impl std::fmt::Debug for Sinks {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Sinks").field(&self.0.len()).finish()
+    }
 }
 
 impl AcceleratorBuilder {
@@ -115,6 +127,13 @@ impl AcceleratorBuilder {
         self
     }
 
+    /// One more listener for every event: a log, for example. It is called on the thread where the event happens, and must
+    /// return at once. Default: none.
+    pub fn event_sink(mut self, sink: Arc<dyn Sink>) -> Self {
+        self.sinks.0.push(sink);
+        self
+    }
+
     /// Settings of the page server. Default: [`BridgeConfig::new`].
     pub fn bridge(mut self, config: BridgeConfig) -> Self {
         self.bridge = Some(config);
@@ -146,6 +165,7 @@ impl AcceleratorBuilder {
             history,
             explore,
             recovery,
+            sinks,
         } = self;
         pool.selection.explore = explore.unwrap_or_else(|| pool.selection.explore || history.is_some());
         let home = match home {
@@ -173,7 +193,7 @@ impl AcceleratorBuilder {
             spec
         });
         let specs: Vec<LaunchSpec> = customised.chain(specs).collect();
-        let telemetry = Telemetry::new();
+        let telemetry = sinks.0.into_iter().fold(Telemetry::builder(), Builder::sink).build();
         let listener = telemetry.clone();
         let begun = tokio::task::spawn_blocking(move || History::begin(history, listener)).await;
         let (history, learning) = begun.map_err(|_| BuildError::TaskLost)??;

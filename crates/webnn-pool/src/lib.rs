@@ -34,6 +34,7 @@ mod history;
 mod model;
 mod recover;
 mod respond;
+mod serve;
 mod shard;
 
 pub use accelerated::{AcceleratedModel, RunOptions};
@@ -48,6 +49,7 @@ pub use recover::{
     RecycleOptions,
 };
 pub use respond::{response, sharded_response};
+pub use serve::{TextShard, TextShards};
 pub use shard::{
     ComponentReport, GenerateOptions, Generation, HostFailure, ModelShardingManager, RecoveryAttempts,
     Sampling, ShardedMetrics, ShardedOutcome, ShardingError, ShardingOptions, ShardingTotals,

@@ -8,6 +8,7 @@ pub(crate) const LAYERS: &[(&str, &[&str])] = &[
     (
         "webnn-pool",
         &[
+            "service",
             "webnn-bridge",
             "exporters",
             "pool-core",

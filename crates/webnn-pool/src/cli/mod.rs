@@ -6,9 +6,11 @@
 mod browsers;
 mod out;
 mod run;
+mod serve;
 mod setup;
 mod shard;
 mod summary;
+mod telemetry;
 mod trends;
 
 use std::process::ExitCode;
@@ -34,6 +36,10 @@ enum Verb {
     Run(run::Args),
     /// Cut a model into parts that hold only their own weights, and say what that costs. Needs no browser.
     Shard(shard::Args),
+    /// Serve models over HTTP and gRPC: the Open Inference Protocol and OpenAI's routes.
+    Serve(serve::Args),
+    /// What a server has there and what happened in it.
+    Telemetry(telemetry::Args),
     /// What follows from the history: the best browser for each type of model, trends, regressions, recommendations.
     Trends(trends::Args),
 }
@@ -46,15 +52,22 @@ pub(crate) fn main() -> ExitCode {
     // Errors are shown, and a history that could not be kept; more on request. Standard error, so that standard output
     // stays what was asked for.
     let filter = EnvFilter::try_from_env("WEBNN_POOL_LOG")
-        .unwrap_or_else(|_| EnvFilter::new("error,webnn_pool::history=warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+        .unwrap_or_else(|_| EnvFilter::new("error,webnn_pool::history=warn,webnn_pool::service=info"));
+    let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error),
     };
     let done = runtime.block_on(async {
+        // A server goes down in order when it is told to.
+        if let Verb::Serve(args) = cli.verb {
+            return serve::run(args).await;
+        }
         let work = async {
             match cli.verb {
+                Verb::Serve(args) => serve::run(args).await,
+                Verb::Telemetry(args) => telemetry::run(args).await,
                 Verb::Setup(args) => setup::run(args).await,
                 Verb::Browsers(args) => browsers::run(args).await,
                 Verb::Run(args) => run::run(args).await,
