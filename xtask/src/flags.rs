@@ -131,6 +131,8 @@ pub(crate) enum BenchName {
     History,
     /// Whether everything that is durable survives `kill -9`, again and again.
     HistoryKills,
+    /// Batches against none, and telemetry against none, through the whole server.
+    Service,
     /// Two shards in browsers against the whole model in one: latency, throughput, memory.
     Sharding,
     /// Planning time and peak memory for a model of more than 2 GB.
@@ -149,6 +151,7 @@ impl BenchName {
             Self::Recovery => ("webnn-pool", "bench_recovery", ""),
             Self::History => ("perf-history", "bench_history", "postgres"),
             Self::HistoryKills => ("perf-history", "kill_history", ""),
+            Self::Service => ("webnn-pool", "bench_service", ""),
             Self::Sharding => ("webnn-pool", "bench_sharded", ""),
             Self::Cutting => ("sharding", "bench_cutting", ""),
             Self::Selection => ("pool-core", "bench_selection", ""),

@@ -171,3 +171,58 @@ impl<K: Clone + Eq + std::hash::Hash, T> Forming<K, T> {
         Some(Batch { key, members, rows })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// Whatever comes in whatever order: nothing is lost, nothing goes twice, no batch is too large, none mixes what is
+        /// not alike, and whoever came first of its kind goes first.
+        #[test]
+        fn every_request_goes_once_in_a_batch_of_its_kind(
+            max_batch in 2_u32..10,
+            room in 1_usize..4,
+            steps in prop::collection::vec((0_u8..4, 0_u8..3, 1_u64..5, 0_u64..30), 1..120),
+        ) {
+            let settings = Batching { max_batch, max_delay: Duration::from_millis(10), ..Batching::default() };
+            let mut forming: Forming<u8, usize> = Forming::new(settings);
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+            let start = runtime.block_on(async { Instant::now() });
+            let mut now = start;
+            let (mut came, mut going, mut out) = (0, Vec::new(), Vec::new());
+            let mut last_of_kind = [None; 3];
+            for (what, kind, rows, ms) in steps {
+                now += Duration::from_millis(ms);
+                if what == 3 && !going.is_empty() {
+                    let rows = going.remove(0);
+                    forming.ended(rows, Some(rows as f64));
+                } else {
+                    let deadline = now + Duration::from_secs(3_600);
+                    forming.add(kind, Waiting { rows, since: now, deadline, item: came });
+                    came += 1;
+                }
+                for batch in forming.due(now, room) {
+                    let rows: u64 = batch.members.iter().map(|member| member.rows).sum();
+                    prop_assert_eq!(rows, batch.rows);
+                    prop_assert!(rows <= u64::from(max_batch) || batch.members.len() == 1);
+                    for member in batch.members {
+                        let last = &mut last_of_kind[usize::from(batch.key)];
+                        prop_assert!(*last < Some(member.item));
+                        *last = Some(member.item);
+                        out.push(member.item);
+                    }
+                    going.push(rows);
+                }
+                prop_assert!(going.len() <= room);
+                // Whatever waits is looked at again, unless a batch has to end first.
+                prop_assert!(forming.waiting() == 0 || forming.wake(room).is_some());
+            }
+            out.extend(forming.clear().into_iter().map(|waiting| waiting.item));
+            out.sort_unstable();
+            prop_assert_eq!(out, (0..came).collect::<Vec<_>>());
+        }
+    }
+}

@@ -348,3 +348,6 @@ async fn all_gone(members: &mut [Waiting<Item>]) {
         member.item.answer.closed().await;
     }
 }
+
+#[cfg(test)]
+mod tests;
