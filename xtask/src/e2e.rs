@@ -2,6 +2,7 @@
 
 use anyhow::{Result, bail};
 
+use crate::compile;
 use crate::flags::E2e;
 use crate::leftovers::Snapshot;
 use crate::metadata;
@@ -87,11 +88,13 @@ fn run_with(
         bail!("no browser-backed test matches: see `cargo xtask e2e --list`");
     }
     // All at the same time, on all cores; what does not compile is told by whichever test it is.
-    let _ = cargo_test(&all, &chosen).arg("--no-run").run();
+    let _ = cargo_test(&chosen)?.arg("--no-run").run();
     let before = Snapshot::take()?;
     let mut failed = Vec::new();
     for binary in chosen {
-        let mut command = command(&all, binary).args(tests.iter().copied());
+        let mut command = cargo_test(&[binary])?
+            .args(["--", "--test-threads=1", "--nocapture"])
+            .args(tests.iter().copied());
         for (name, value) in environment {
             command = command.env(name, value);
         }
@@ -110,19 +113,9 @@ fn run_with(
     clean
 }
 
-fn command(all: &[Binary], binary: &Binary) -> Cmd {
-    cargo_test(all, &[binary]).args(["--", "--test-threads=1", "--nocapture"])
-}
-
 /// What compiles these binaries, and runs them.
-fn cargo_test(all: &[Binary], chosen: &[&Binary]) -> Cmd {
-    // The whole workspace with one set of features for every binary: choosing the package with `-p` would resolve
-    // the features of everything below anew, and compile it all a second time.
-    let mut features: Vec<String> =
-        all.iter().map(|binary| format!("{}/{FEATURE}", binary.package)).collect();
-    features.dedup();
-    let names = chosen.iter().flat_map(|binary| ["--test", &binary.name]);
-    Cmd::cargo("test").args(["--workspace", "--features", &features.join(",")]).args(names)
+fn cargo_test(chosen: &[&Binary]) -> Result<Cmd> {
+    Ok(compile::cargo("test")?.args(chosen.iter().flat_map(|binary| ["--test", &binary.name])))
 }
 
 /// Every browser-backed test binary, ordered by package.

@@ -10,6 +10,7 @@
 mod bench;
 mod checks;
 mod ci;
+mod compile;
 mod demo;
 mod e2e;
 mod examples;

@@ -7,7 +7,7 @@ use anyhow::Result;
 use crate::flags::Setup;
 use crate::home::{HOME_VARIABLE, home};
 use crate::sh::Cmd;
-use crate::{fixtures, metadata, postgres};
+use crate::{compile, fixtures, metadata, postgres};
 
 /// Everything that the tests need: what the demo needs, and PostgreSQL.
 pub(crate) fn all(flags: &Setup) -> Result<()> {
@@ -31,9 +31,9 @@ pub(crate) fn run(flags: &Setup) -> Result<()> {
 
 /// Builds the binary and the demo, and returns the folder in which the binary lies.
 ///
-/// With `--workspace`, and with an example among what is built, cargo resolves the features of everything below as it
-/// does for `cargo test --workspace`: what is compiled for the first step is not compiled again for the tests.
+/// With an example among what is built, cargo resolves the features of everything below as it does for
+/// `cargo test --workspace`: what is compiled for the first step is not compiled again for the tests.
 pub(crate) fn build() -> Result<PathBuf> {
-    Cmd::cargo("build").args(["--workspace", "--bin", "webnn-pool", "--example", "demo"]).run()?;
+    compile::cargo("build")?.args(["--bin", "webnn-pool", "--example", "demo"]).run()?;
     Ok(Path::new(&metadata::load()?.target).join("debug"))
 }

@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use crate::flags::{Fixtures, Setup, Shards};
 use crate::sh::{self, Cmd, Reported};
 use crate::tally::Tally;
-use crate::{checks, e2e, examples, fixtures, page_check, postgres, setup, shards, tidy};
+use crate::{checks, compile, e2e, examples, fixtures, page_check, postgres, setup, shards, tidy};
 
 /// Runs every step, also after one has failed, and closes with one line that sums up.
 pub(crate) fn run() -> Result<()> {
@@ -16,8 +16,12 @@ pub(crate) fn run() -> Result<()> {
     steps.check("tidy", tidy::run);
     let set_up = steps.check("set-up", || setup::run(&Setup::default()));
     let built = steps.check("fixtures", || fixtures::run(&Fixtures::default()));
-    steps.test("unit and property tests", |tally| tally.run(cargo_test(&["--lib", "--bins", "--tests"])));
-    steps.test("documentation tests", |tally| tally.run(cargo_test(&["--doc"])));
+    steps.test("unit and property tests", |tally| {
+        let names = compile::plain_tests()?;
+        let tests = names.iter().flat_map(|name| ["--test", name]);
+        tally.run(cargo_test()?.args(["--lib", "--bins"]).args(tests))
+    });
+    steps.test("documentation tests", |tally| tally.run(cargo_test()?.arg("--doc")));
     // The first computes on one core for the most part, the second compiles.
     steps.check("cuts and embedding", || {
         std::thread::scope(|scope| {
@@ -40,8 +44,8 @@ pub(crate) fn run() -> Result<()> {
     steps.close()
 }
 
-fn cargo_test(what: &[&str]) -> Cmd {
-    Cmd::cargo("test").args(["--workspace", "--no-fail-fast"]).args(what)
+fn cargo_test() -> Result<Cmd> {
+    Ok(compile::cargo("test")?.arg("--no-fail-fast"))
 }
 
 /// What ran, how it went and how long it took.
