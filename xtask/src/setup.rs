@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use crate::flags::Setup;
 use crate::home::{HOME_VARIABLE, home};
@@ -20,12 +20,17 @@ pub(crate) fn run(flags: &Setup) -> Result<()> {
     let home = home()?;
     println!("Everything that is installed for this project goes to {}.", home.display());
     println!("Set {HOME_VARIABLE} to put it elsewhere; delete that folder to be rid of it.");
-    let mut setup = Cmd::new(build()?.join("webnn-pool")).arg("setup");
+    // The one waits for downloads, the other compiles. Both are over before anything else asks for system packages.
+    let (built, python) = std::thread::scope(|scope| {
+        let python = scope.spawn(|| fixtures::python(&home));
+        (build(), python.join())
+    });
+    let mut setup = Cmd::new(built?.join("webnn-pool")).arg("setup");
     if let Some(list) = &flags.browsers {
         setup = setup.args(["--browsers", list]);
     }
     setup.env(HOME_VARIABLE, &home).run()?;
-    fixtures::python(&home)?;
+    python.unwrap_or_else(|_| bail!("preparing Python panicked"))?;
     Ok(())
 }
 
