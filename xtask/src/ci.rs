@@ -17,7 +17,8 @@ pub(crate) fn run() -> Result<()> {
     let mut failed = Vec::new();
     let mut times = Vec::new();
     for verb in ["demo", "test"] {
-        let (done, took) = sh::timed(|| Cmd::new(&xtask).arg(verb).env(HOME_VARIABLE, &home).run());
+        let command = Cmd::new(&xtask).arg(verb).env(HOME_VARIABLE, &home).env("CARGO_INCREMENTAL", "0");
+        let (done, took) = sh::timed(|| command.run());
         if let Err(error) = done {
             eprintln!("error: {error:#}");
             failed.push(verb);

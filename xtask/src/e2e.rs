@@ -1,11 +1,15 @@
 //! `cargo xtask e2e`: the browser-backed tests, each in its own binary, one at a time.
 
-use anyhow::{Result, bail};
+use std::path::PathBuf;
 
+use anyhow::{Result, bail};
+use serde_json::Value;
+
+use crate::compile;
 use crate::flags::E2e;
 use crate::leftovers::Snapshot;
 use crate::metadata;
-use crate::sh::{Cmd, Reported};
+use crate::sh::{self, Cmd, Reported};
 use crate::tally::Tally;
 
 /// How the names of browser-backed test targets begin.
@@ -29,11 +33,43 @@ const MEMORY: (&str, &str, &str) = ("WEBNN_POOL_MEMORY", "e2e_memory", "long_");
 /// The same for the long trials of shards.
 const SHARD_KILLS: (&str, &str, &str) = ("WEBNN_POOL_SHARD_KILLS", "e2e_sharding", "kills_");
 
+/// The binaries that judge no time and look at nothing that is not theirs, so that what else the machine does costs them
+/// only time. Whoever is not named here has the machine to itself.
+const UNDISTURBED: [&str; 10] = [
+    "e2e_browsers",
+    "e2e_examples",
+    "e2e_identity",
+    "e2e_kill",
+    "e2e_launch",
+    "e2e_models",
+    "e2e_run",
+    "e2e_security",
+    "e2e_sharding",
+    "e2e_trends",
+];
+
+/// What a binary wants of the machine that it runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wants {
+    /// Nothing else runs.
+    Quiet,
+    /// Whatever else runs must only leave it enough to go on.
+    Nothing,
+}
+
 /// A browser-backed test binary.
 #[derive(Debug)]
 struct Binary {
     package: String,
+    /// Folder of the package, relative to the workspace root.
+    dir: String,
     name: String,
+}
+
+impl Binary {
+    fn wants(&self) -> Wants {
+        if UNDISTURBED.contains(&self.name.as_str()) { Wants::Nothing } else { Wants::Quiet }
+    }
 }
 
 /// Runs, or lists, what the flags ask for.
@@ -68,7 +104,7 @@ pub(crate) fn run(flags: &E2e) -> Result<()> {
 
 /// Runs every binary whose name contains `only`, in its long form if `full`, adds its results, and looks for what is
 /// left over.
-pub(crate) fn run_into(only: Option<&str>, full: bool, tally: &mut Tally) -> Result<()> {
+fn run_into(only: Option<&str>, full: bool, tally: &mut Tally) -> Result<()> {
     let form = (FORM.0, FORM.1.to_owned());
     run_with(only, if full { std::slice::from_ref(&form) } else { &[] }, &[], tally)
 }
@@ -80,22 +116,60 @@ fn run_with(
     tests: &[&str],
     tally: &mut Tally,
 ) -> Result<()> {
-    let all = binaries()?;
-    let chosen: Vec<_> =
-        all.iter().filter(|binary| only.is_none_or(|part| binary.name.contains(part))).collect();
-    if chosen.is_empty() {
-        bail!("no browser-backed test matches: see `cargo xtask e2e --list`");
+    let suite = Suite::build(only)?;
+    run_all(suite.0.iter(), environment, tests, tally)
+}
+
+/// Browser-backed test binaries with their programs; those that do not compile have none.
+#[derive(Debug)]
+pub(crate) struct Suite(Vec<(Binary, Option<PathBuf>)>);
+
+impl Suite {
+    /// Compiles every binary whose name contains `only`.
+    pub(crate) fn build(only: Option<&str>) -> Result<Self> {
+        let mut chosen = binaries()?;
+        chosen.retain(|binary| only.is_none_or(|part| binary.name.contains(part)));
+        if chosen.is_empty() {
+            bail!("no browser-backed test matches: see `cargo xtask e2e --list`");
+        }
+        // All at the same time, on all cores. What does not compile is told here and counted where it would run.
+        let names = chosen.iter().flat_map(|binary| ["--test", &binary.name]);
+        let build = compile::cargo("test")?
+            .args(["--no-run", "--no-fail-fast", "--message-format", "json-render-diagnostics"])
+            .args(names);
+        let (_, messages) = build.output()?;
+        let with_program = |binary: Binary| {
+            let program = messages.lines().find_map(|message| program(&binary.name, message));
+            (binary, program)
+        };
+        Ok(Self(chosen.into_iter().map(with_program).collect()))
     }
-    // All at the same time, on all cores; what does not compile is told by whichever test it is.
-    let _ = cargo_test(&all, &chosen).arg("--no-run").run();
+
+    /// Runs those binaries that want this, adds their results, and looks for what is left over.
+    pub(crate) fn run(&self, wants: Wants, tally: &mut Tally) -> Result<()> {
+        run_all(self.0.iter().filter(|(binary, _)| binary.wants() == wants), &[], &[], tally)
+    }
+}
+
+/// The program of the test target of this name, if cargo's message tells about it.
+fn program(name: &str, message: &str) -> Option<PathBuf> {
+    let message: Value = serde_json::from_str(message).ok()?;
+    let target = &message["target"];
+    let wanted = target["name"] == name && target["kind"][0] == "test";
+    let program = message["executable"].as_str().filter(|_| wanted);
+    program.map(PathBuf::from)
+}
+
+fn run_all<'a>(
+    binaries: impl Iterator<Item = &'a (Binary, Option<PathBuf>)>,
+    environment: &[(&'static str, String)],
+    tests: &[&str],
+    tally: &mut Tally,
+) -> Result<()> {
     let before = Snapshot::take()?;
     let mut failed = Vec::new();
-    for binary in chosen {
-        let mut command = command(&all, binary).args(tests.iter().copied());
-        for (name, value) in environment {
-            command = command.env(name, value);
-        }
-        if let Err(error) = tally.run(command) {
+    for (binary, program) in binaries {
+        if let Err(error) = run_one(binary, program.as_ref(), environment, tests, tally) {
             eprintln!("error: {error:#}");
             failed.push(binary.name.as_str());
         }
@@ -110,19 +184,24 @@ fn run_with(
     clean
 }
 
-fn command(all: &[Binary], binary: &Binary) -> Cmd {
-    cargo_test(all, &[binary]).args(["--", "--test-threads=1", "--nocapture"])
-}
-
-/// What compiles these binaries, and runs them.
-fn cargo_test(all: &[Binary], chosen: &[&Binary]) -> Cmd {
-    // The whole workspace with one set of features for every binary: choosing the package with `-p` would resolve
-    // the features of everything below anew, and compile it all a second time.
-    let mut features: Vec<String> =
-        all.iter().map(|binary| format!("{}/{FEATURE}", binary.package)).collect();
-    features.dedup();
-    let names = chosen.iter().flat_map(|binary| ["--test", &binary.name]);
-    Cmd::cargo("test").args(["--workspace", "--features", &features.join(",")]).args(names)
+/// Runs a binary where cargo would, but without cargo, which waits for every other cargo.
+fn run_one(
+    binary: &Binary,
+    program: Option<&PathBuf>,
+    environment: &[(&'static str, String)],
+    tests: &[&str],
+    tally: &mut Tally,
+) -> Result<()> {
+    let Some(program) = program else {
+        tally.failed += 1;
+        bail!("{} does not compile", binary.name);
+    };
+    let mut command = Cmd::new(program).dir(sh::root().join(&binary.dir));
+    command = command.args(["--test-threads=1", "--nocapture"]).args(tests.iter().copied());
+    for (name, value) in environment {
+        command = command.env(name, value);
+    }
+    tally.run(command)
 }
 
 /// Every browser-backed test binary, ordered by package.
@@ -131,7 +210,40 @@ fn binaries() -> Result<Vec<Binary>> {
     for member in metadata::load()?.members {
         let tests =
             member.targets.iter().filter(|target| target.kind == "test" && target.name.starts_with(PREFIX));
-        found.extend(tests.map(|test| Binary { package: member.name.clone(), name: test.name.clone() }));
+        found.extend(tests.map(|test| Binary {
+            package: member.name.clone(),
+            dir: member.dir.clone(),
+            name: test.name.clone(),
+        }));
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn those_that_nothing_disturbs_are_there_and_the_others_are_alone() {
+        let all = binaries().expect("cargo reads this workspace");
+        for name in UNDISTURBED {
+            assert!(all.iter().any(|binary| binary.name == name), "there is no {name}");
+        }
+        let wants = |name: &str| all.iter().find(|binary| binary.name == name).map(Binary::wants);
+        assert_eq!(wants("e2e_learning"), Some(Wants::Quiet));
+        assert_eq!(wants("e2e_run"), Some(Wants::Nothing));
+    }
+
+    #[test]
+    fn the_program_is_that_of_the_test_target() {
+        let message = |kind: &str, name: &str| {
+            format!(
+                r#"{{"reason":"compiler-artifact","target":{{"kind":["{kind}"],"name":"{name}"}},"executable":"/t/{name}-1"}}"#
+            )
+        };
+        assert_eq!(program("e2e_a", &message("test", "e2e_a")), Some("/t/e2e_a-1".into()));
+        assert_eq!(program("e2e_a", &message("test", "e2e_ab")), None);
+        assert_eq!(program("e2e_a", &message("bin", "e2e_a")), None);
+        assert_eq!(program("e2e_a", r#"{"reason":"build-finished","success":false}"#), None);
+    }
 }

@@ -2,6 +2,8 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::test::Step;
+
 /// The project's own commands.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
@@ -19,8 +21,8 @@ pub(crate) enum Verb {
     Fixtures(Fixtures),
     /// Set everything up, then embed sentences on every engine that this machine has.
     Demo,
-    /// Everything: checks, unit, property and doc tests, the tests on PostgreSQL, then the browser-backed tests.
-    Test,
+    /// Everything: checks, unit, property and doc tests, the browser-backed tests, the tests on PostgreSQL.
+    Test(Test),
     /// The browser-backed tests alone.
     E2e(E2e),
     /// Cut every model by every strategy and have onnxruntime show that the parts together are the whole.
@@ -45,6 +47,13 @@ pub(crate) struct Fixtures {
     /// Comma-separated fixture names; without it, all of them.
     #[arg(long, value_name = "LIST")]
     pub(crate) only: Option<String>,
+}
+
+#[derive(Debug, Default, Args)]
+pub(crate) struct Test {
+    /// Only these steps, comma-separated, one after the other.
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub(crate) only: Vec<Step>,
 }
 
 #[derive(Debug, Default, Args)]

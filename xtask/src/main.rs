@@ -10,6 +10,7 @@
 mod bench;
 mod checks;
 mod ci;
+mod compile;
 mod demo;
 mod e2e;
 mod examples;
@@ -38,7 +39,7 @@ fn main() -> ExitCode {
         Verb::Setup(flags) => setup::all(&flags),
         Verb::Fixtures(flags) => fixtures::run(&flags),
         Verb::Demo => demo::run(),
-        Verb::Test => test::run(),
+        Verb::Test(flags) => test::run(&flags),
         Verb::E2e(flags) => e2e::run(&flags),
         Verb::Shards(flags) => shards::run(&flags),
         Verb::Bench(flags) => bench::run(&flags),

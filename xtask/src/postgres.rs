@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 
+use crate::compile;
 use crate::metadata;
 use crate::sh::Cmd;
 use crate::system;
 use crate::tally::Tally;
 
 /// The feature that these tests require, so that plain `cargo test` leaves them out.
-const FEATURE: &str = "postgres-tests";
+pub(crate) const FEATURE: &str = "postgres-tests";
 
 /// Whether the programs are where the tests look for them.
 const PROBE: &str = r#"
@@ -37,22 +38,18 @@ pub(crate) fn ensure() -> Result<()> {
 /// Runs every test binary that needs a server, and adds its results.
 pub(crate) fn run_into(tally: &mut Tally) -> Result<()> {
     ensure()?;
-    let (mut features, mut names) = (Vec::new(), Vec::new());
+    let mut names = Vec::new();
     for member in metadata::load()?.members {
         for target in member.targets {
             if target.required_features.iter().any(|feature| feature == FEATURE) {
-                features.push(format!("{}/{FEATURE}", member.name));
                 names.extend(["--test".to_owned(), target.name]);
             }
         }
     }
-    features.dedup();
     if names.is_empty() {
         bail!("no test needs `{FEATURE}`: has the feature another name now?");
     }
-    // The whole workspace, for the reason that the browser-backed tests have.
-    let test = Cmd::cargo("test").args(["--workspace", "--no-fail-fast", "--features", &features.join(",")]);
-    tally.run(test.args(names))
+    tally.run(compile::cargo("test")?.arg("--no-fail-fast").args(names))
 }
 
 /// Keeps the packages from making a server that always runs, as long as it exists: tests start their own. Where

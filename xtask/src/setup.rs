@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use crate::flags::Setup;
 use crate::home::{HOME_VARIABLE, home};
 use crate::sh::Cmd;
-use crate::{fixtures, metadata, postgres};
+use crate::{compile, fixtures, metadata, postgres};
 
 /// Everything that the tests need: what the demo needs, and PostgreSQL.
 pub(crate) fn all(flags: &Setup) -> Result<()> {
@@ -20,20 +20,25 @@ pub(crate) fn run(flags: &Setup) -> Result<()> {
     let home = home()?;
     println!("Everything that is installed for this project goes to {}.", home.display());
     println!("Set {HOME_VARIABLE} to put it elsewhere; delete that folder to be rid of it.");
-    let mut setup = Cmd::new(build()?.join("webnn-pool")).arg("setup");
+    // The one waits for downloads, the other compiles. Both are over before anything else asks for system packages.
+    let (built, python) = std::thread::scope(|scope| {
+        let python = scope.spawn(|| fixtures::python(&home));
+        (build(), python.join())
+    });
+    let mut setup = Cmd::new(built?.join("webnn-pool")).arg("setup");
     if let Some(list) = &flags.browsers {
         setup = setup.args(["--browsers", list]);
     }
     setup.env(HOME_VARIABLE, &home).run()?;
-    fixtures::python(&home)?;
+    python.unwrap_or_else(|_| bail!("preparing Python panicked"))?;
     Ok(())
 }
 
 /// Builds the binary and the demo, and returns the folder in which the binary lies.
 ///
-/// With `--workspace`, and with an example among what is built, cargo resolves the features of everything below as it
-/// does for `cargo test --workspace`: what is compiled for the first step is not compiled again for the tests.
+/// With an example among what is built, cargo resolves the features of everything below as it does for
+/// `cargo test --workspace`: what is compiled for the first step is not compiled again for the tests.
 pub(crate) fn build() -> Result<PathBuf> {
-    Cmd::cargo("build").args(["--workspace", "--bin", "webnn-pool", "--example", "demo"]).run()?;
+    compile::cargo("build")?.args(["--bin", "webnn-pool", "--example", "demo"]).run()?;
     Ok(Path::new(&metadata::load()?.target).join("debug"))
 }

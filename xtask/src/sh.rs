@@ -1,6 +1,7 @@
 //! Runs one command: shows it, runs it, and says clearly which one failed and how.
 
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
@@ -67,9 +68,24 @@ impl Cmd {
 
     /// Runs the command quietly and returns its standard output; its standard error stays visible.
     pub(crate) fn read(&self) -> Result<String> {
+        let (status, text) = self.output()?;
+        self.expect_success(status)?;
+        Ok(text)
+    }
+
+    /// The same for a caller who judges the exit status.
+    pub(crate) fn output(&self) -> Result<(ExitStatus, String)> {
         let output = self.command().stderr(Stdio::inherit()).output().with_context(|| self.cannot_start())?;
-        self.expect_success(output.status)?;
-        String::from_utf8(output.stdout).with_context(|| format!("`{self}` wrote bytes that are not UTF-8"))
+        let text = String::from_utf8(output.stdout);
+        Ok((output.status, text.with_context(|| format!("`{self}` wrote bytes that are not UTF-8"))?))
+    }
+
+    /// Runs the command, which says everything into a file. The exit status is returned, not judged.
+    pub(crate) fn run_into(&self, file: &File) -> Result<ExitStatus> {
+        let [stdout, stderr] = [file.try_clone()?, file.try_clone()?];
+        let mut command = self.command();
+        command.stdin(Stdio::null()).stdout(stdout).stderr(stderr);
+        command.status().with_context(|| self.cannot_start())
     }
 
     /// Shows the command, runs it, and passes each line of its standard output on to the terminal and to `line`.

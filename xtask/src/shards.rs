@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
+use crate::compile;
 use crate::fixtures;
 use crate::flags::Shards;
 use crate::home::home;
@@ -14,7 +15,7 @@ use crate::sh::Cmd;
 pub(crate) fn run(flags: &Shards) -> Result<()> {
     let home = home()?;
     let python = fixtures::python(&home)?;
-    Cmd::cargo("build").args(["--package", "sharding", "--example", "shard"]).run()?;
+    compile::cargo("build")?.args(["--example", "shard"]).run()?;
     let program = Path::new(&metadata::load()?.target).join("debug/examples/shard");
     let mut check = Cmd::new(python).arg("fixtures/shards.py").arg("--shard").arg(program);
     check = check.arg("--fixtures").arg(fixtures::folder(&home));

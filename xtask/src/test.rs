@@ -1,64 +1,190 @@
 //! `cargo xtask test`: everything that must hold before a change is taken.
 
+use std::fs::File;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
+use clap::ValueEnum;
 
-use crate::flags::{Fixtures, Setup, Shards};
+use crate::e2e::{Suite, Wants};
+use crate::flags::{Fixtures, Setup, Shards, Test};
+use crate::home::{HOME_VARIABLE, home};
+use crate::metadata;
 use crate::sh::{self, Cmd, Reported};
 use crate::tally::Tally;
-use crate::{checks, e2e, examples, fixtures, page_check, postgres, setup, shards, tidy};
+use crate::{checks, compile, examples, fixtures, page_check, postgres, setup, shards, tidy};
+
+/// What `cargo xtask test` does, in the order in which the sum is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Step {
+    /// Formatting is as `cargo fmt` leaves it.
+    Formatting,
+    /// The house rules.
+    Tidy,
+    /// Browsers, drivers, the page's runtime, Python.
+    SetUp,
+    /// The models with their native references.
+    Fixtures,
+    /// Everything that the tests below run.
+    Compilation,
+    /// Unit and property tests.
+    Units,
+    /// The browser-backed tests that judge how long something takes, or look at everything that the machine runs.
+    BrowsersAlone,
+    /// The other browser-backed tests.
+    BrowsersBeside,
+    /// The code in the documentation.
+    DocTests,
+    /// The tests on a real PostgreSQL.
+    Postgres,
+    /// Parts of models against the whole, in a runtime that we did not write.
+    Cuts,
+    /// The program under `examples/`, which cuts models and has no browser.
+    Embedding,
+    /// Lints.
+    Clippy,
+    /// The documentation builds.
+    Documentation,
+    /// The page's own code.
+    Page,
+}
+
+/// What comes first: each of them with the whole machine to itself.
+const FIRST: [Step; 6] =
+    [Step::Formatting, Step::Tidy, Step::SetUp, Step::Fixtures, Step::Compilation, Step::Units];
+
+/// What runs beside the browser-backed tests that it does not disturb: each row one step after the other, the rows at
+/// the same time. Much of what those tests do is waiting for browsers.
+const BESIDE: [&[Step]; 2] = [
+    &[Step::Clippy, Step::Documentation, Step::DocTests, Step::Page],
+    &[Step::Postgres, Step::Embedding, Step::Cuts],
+];
 
 /// Runs every step, also after one has failed, and closes with one line that sums up.
-pub(crate) fn run() -> Result<()> {
+pub(crate) fn run(flags: &Test) -> Result<()> {
     let mut steps = Steps::default();
-    steps.check("formatting", checks::formatting);
-    steps.check("tidy", tidy::run);
-    let set_up = steps.check("set-up", || setup::run(&Setup::default()));
-    let built = steps.check("fixtures", || fixtures::run(&Fixtures::default()));
-    steps.test("unit and property tests", |tally| tally.run(cargo_test(&["--lib", "--bins", "--tests"])));
-    steps.test("documentation tests", |tally| tally.run(cargo_test(&["--doc"])));
-    // The first computes on one core for the most part, the second compiles.
-    steps.check("cuts and embedding", || {
-        std::thread::scope(|scope| {
-            let embedding = scope.spawn(examples::run);
-            let cuts = shards::run(&Shards { sample: true, ..Shards::default() });
-            let embedding = embedding.join().unwrap_or_else(|_| bail!("the step panicked"));
-            cuts.and(embedding)
-        })
-    });
-    steps.test("tests on PostgreSQL", postgres::run_into);
-    steps.test("browser-backed tests", |tally| {
-        if !(set_up && built) {
-            bail!("not run, because set-up or the fixtures failed");
-        }
-        e2e::run_into(None, false, tally)
-    });
-    steps.check("clippy", checks::clippy);
-    steps.check("documentation", checks::documentation);
-    steps.check("page", page_check::run);
+    if flags.only.is_empty() {
+        all(&mut steps);
+    } else {
+        flags.only.iter().for_each(|&step| _ = steps.one(step));
+    }
     steps.close()
 }
 
-fn cargo_test(what: &[&str]) -> Cmd {
-    Cmd::cargo("test").args(["--workspace", "--no-fail-fast"]).args(what)
+fn all(steps: &mut Steps) {
+    let failed: Vec<Step> = FIRST.into_iter().filter(|&step| !steps.one(step)).collect();
+    let ready = !failed.contains(&Step::SetUp) && !failed.contains(&Step::Fixtures);
+    // Found before anything else compiles: cargo lets only one look at a time.
+    let suite = if ready {
+        Suite::build(None)
+    } else {
+        Err(anyhow!("not run, because set-up or the fixtures failed"))
+    };
+    steps.browsers(Step::BrowsersAlone, &suite, Wants::Quiet);
+    std::thread::scope(|scope| {
+        let rows = BESIDE.map(|row| {
+            let aside = |&step: &Step| (step, Aside::run(step));
+            scope.spawn(move || row.iter().map(aside).collect::<Vec<_>>())
+        });
+        steps.browsers(Step::BrowsersBeside, &suite, Wants::Nothing);
+        for (row, names) in rows.into_iter().zip(BESIDE) {
+            match row.join() {
+                Ok(done) => done.into_iter().for_each(|(step, aside)| steps.add(step, aside)),
+                Err(_) => names.iter().for_each(|&step| steps.add(step, Err(anyhow!("it panicked")))),
+            }
+        }
+    });
+}
+
+impl Step {
+    /// The word by which it can be asked for.
+    fn word(self) -> String {
+        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
+
+    fn run(self, tally: &mut Tally) -> Result<()> {
+        let cargo_test = || Ok::<_, anyhow::Error>(compile::cargo("test")?.arg("--no-fail-fast"));
+        match self {
+            Self::Formatting => checks::formatting(),
+            Self::Tidy => tidy::run(),
+            Self::SetUp => setup::run(&Setup::default()),
+            Self::Fixtures => fixtures::run(&Fixtures::default()),
+            Self::Compilation => cargo_test()?.args(["--no-run", "--lib", "--bins", "--tests"]).run(),
+            Self::Units => {
+                let names = compile::plain_tests()?;
+                let tests = names.iter().flat_map(|name| ["--test", name]);
+                tally.run(cargo_test()?.args(["--lib", "--bins"]).args(tests))
+            }
+            Self::BrowsersAlone => Suite::build(None)?.run(Wants::Quiet, tally),
+            Self::BrowsersBeside => Suite::build(None)?.run(Wants::Nothing, tally),
+            Self::DocTests => tally.run(cargo_test()?.arg("--doc")),
+            Self::Postgres => postgres::run_into(tally),
+            Self::Cuts => shards::run(&Shards { sample: true, ..Shards::default() }),
+            Self::Embedding => examples::run(),
+            Self::Clippy => checks::clippy(),
+            Self::Documentation => checks::documentation(),
+            Self::Page => page_check::run(),
+        }
+    }
+}
+
+/// How a step went that another process of ours did.
+#[derive(Debug)]
+struct Aside {
+    tally: Tally,
+    took: Duration,
+    ok: bool,
+}
+
+impl Aside {
+    /// Has another process of ours do a step with what the machine has to spare, and shows all that it said when it has
+    /// ended: two that speak at the same time are not understood.
+    fn run(step: Step) -> Result<Self> {
+        let log = log_file(step)?;
+        let file = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
+        let xtask = std::env::current_exe().context("cannot find our own executable")?;
+        let command = Cmd::new("nice").args(["-n", "19"]).arg(xtask).args(["test", "--only", &step.word()]);
+        let (status, took) = sh::timed(|| command.env(HOME_VARIABLE, home()?).run_into(&file));
+        let said = std::fs::read(&log).with_context(|| format!("cannot read {}", log.display()))?;
+        let said = String::from_utf8_lossy(&said);
+        println!("{said}");
+        let mut tally = Tally::default();
+        said.lines().for_each(|line| tally.line(line));
+        Ok(Self { tally, took, ok: status?.success() })
+    }
+}
+
+fn log_file(step: Step) -> Result<PathBuf> {
+    let folder = PathBuf::from(metadata::load()?.target).join("steps");
+    std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    Ok(folder.join(format!("{}.log", step.word())))
 }
 
 /// What ran, how it went and how long it took.
 #[derive(Debug, Default)]
 struct Steps {
     tally: Tally,
-    done: Vec<(&'static str, Duration, bool)>,
+    done: Vec<(String, Duration, bool)>,
 }
 
 impl Steps {
-    /// A step that runs no tests: its failure counts as one.
-    fn check(&mut self, name: &'static str, step: impl FnOnce() -> Result<()>) -> bool {
-        self.test(name, |_| step())
+    /// Does a step.
+    fn one(&mut self, step: Step) -> bool {
+        self.test(&step.word(), |tally| step.run(tally))
     }
 
-    /// A step that adds its tests to the tally. When it fails without a failed test, that is one failure.
-    fn test(&mut self, name: &'static str, step: impl FnOnce(&mut Tally) -> Result<()>) -> bool {
+    /// Runs those browser-backed tests that want this.
+    fn browsers(&mut self, step: Step, suite: &Result<Suite>, wants: Wants) {
+        self.test(&step.word(), |tally| match suite {
+            Ok(suite) => suite.run(wants, tally),
+            Err(error) => bail!("{error:#}"),
+        });
+    }
+
+    /// Does a step that adds its tests, if it has any, to the tally. When it fails without a failed test, that is one
+    /// failure.
+    fn test(&mut self, name: &str, step: impl FnOnce(&mut Tally) -> Result<()>) -> bool {
         println!("\n=== {name}");
         let before = self.tally.failed;
         let (result, took) = sh::timed(|| step(&mut self.tally));
@@ -66,8 +192,19 @@ impl Steps {
             eprintln!("error: {name}: {error:#}");
             self.tally.failed += u64::from(self.tally.failed == before);
         }
-        self.done.push((name, took, result.is_ok()));
+        self.done.push((name.to_owned(), took, result.is_ok()));
         result.is_ok()
+    }
+
+    /// Takes down a step that another process of ours did.
+    fn add(&mut self, step: Step, aside: Result<Aside>) {
+        let aside = aside.unwrap_or_else(|error| {
+            eprintln!("error: {}: {error:#}", step.word());
+            Aside { tally: Tally::default(), took: Duration::ZERO, ok: false }
+        });
+        self.tally.passed += aside.tally.passed;
+        self.tally.failed += aside.tally.failed.max(u64::from(!aside.ok));
+        self.done.push((step.word(), aside.took, aside.ok));
     }
 
     fn close(self) -> Result<()> {
@@ -87,7 +224,7 @@ mod tests {
     #[test]
     fn a_failed_check_counts_once_and_does_not_stop_the_rest() {
         let mut steps = Steps::default();
-        assert!(!steps.check("first", || bail!("broken")));
+        assert!(!steps.test("first", |_| bail!("broken")));
         assert!(steps.test("second", |tally| {
             tally.passed += 3;
             Ok(())
@@ -104,5 +241,29 @@ mod tests {
             bail!("two failed")
         });
         assert_eq!(steps.tally, Tally { passed: 0, failed: 2 });
+    }
+
+    #[test]
+    fn what_another_process_did_counts_as_if_we_had_done_it() {
+        let mut steps = Steps::default();
+        let mut add = |step, passed, failed, ok| {
+            steps.add(step, Ok(Aside { tally: Tally { passed, failed }, took: Duration::ZERO, ok }));
+        };
+        add(Step::DocTests, 5, 0, true);
+        add(Step::Postgres, 4, 2, false);
+        add(Step::Clippy, 0, 0, false);
+        steps.add(Step::Page, Err(anyhow!("it panicked")));
+        assert_eq!(steps.tally, Tally { passed: 9, failed: 4 });
+        assert!(steps.close().expect_err("three failed").is::<Reported>());
+    }
+
+    /// No step is left out of the whole, and none is done twice.
+    #[test]
+    fn every_step_has_its_place() {
+        let browsers = [Step::BrowsersAlone, Step::BrowsersBeside];
+        let done = [&FIRST[..], &browsers, &BESIDE.concat()].concat();
+        for step in Step::value_variants() {
+            assert_eq!(done.iter().filter(|one| *one == step).count(), 1, "{step:?}");
+        }
     }
 }
