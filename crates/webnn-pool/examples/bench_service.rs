@@ -62,14 +62,21 @@ struct Bench {
 }
 
 impl Bench {
-    async fn start(models: &[(&str, PathBuf)], batched: &[&str], told: Option<&Path>) -> Result<Self, Failure> {
+    async fn start(
+        models: &[(&str, PathBuf)],
+        batched: &[&str],
+        told: Option<&Path>,
+    ) -> Result<Self, Failure> {
         let folder = tempfile::tempdir()?;
         for (name, source) in models {
             std::os::unix::fs::symlink(source, folder.path().join(name))?;
         }
         let mut builder =
             Accelerator::builder().browser(BrowserName::ChromiumHeadlessShell).backends([Backend::Wasm]);
-        let log = told.map(|into| JsonLines::append_to(into, json_lines::Settings::default())).transpose()?.map(Arc::new);
+        let log = told
+            .map(|into| JsonLines::append_to(into, json_lines::Settings::default()))
+            .transpose()?
+            .map(Arc::new);
         if let Some(log) = &log {
             builder = builder.event_sink(Arc::new(log.sink()));
         }
@@ -159,7 +166,12 @@ fn request(inputs: Vec<NamedTensor>) -> InferRequest {
 }
 
 /// Requests a second that so many clients get answered, and their times in milliseconds.
-async fn load(url: &str, request: &InferRequest, clients: usize, round: Duration) -> Result<(f64, Vec<f64>), Failure> {
+async fn load(
+    url: &str,
+    request: &InferRequest,
+    clients: usize,
+    round: Duration,
+) -> Result<(f64, Vec<f64>), Failure> {
     let client = reqwest::Client::builder().pool_max_idle_per_host(clients).build()?;
     let message = request.to_binary()?;
     let header = message.header.len().to_string();
@@ -172,7 +184,8 @@ async fn load(url: &str, request: &InferRequest, clients: usize, round: Duration
             let mut times = Vec::new();
             while Instant::now() < until {
                 let sent = Instant::now();
-                let post = client.post(&url).header("Inference-Header-Content-Length", &header).body(body.clone());
+                let post =
+                    client.post(&url).header("Inference-Header-Content-Length", &header).body(body.clone());
                 let answer = post.send().await?.error_for_status()?;
                 answer.bytes().await?;
                 times.push(sent.elapsed().as_secs_f64() * 1e3);

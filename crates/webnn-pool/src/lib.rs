@@ -70,3 +70,8 @@ pub use webnn_bridge::{Admission, BridgeConfig, BrowserSource, LaunchSpec, Page,
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 struct Readme;
+
+/// The guide's examples are, too.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/embedding.md")]
+struct Embedding;

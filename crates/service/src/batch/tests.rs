@@ -43,12 +43,14 @@ fn bench(configure: impl FnOnce(&mut Batching)) -> Bench {
     let pool = Pool::new(PoolConfig::default(), Telemetry::new()).expect("defaults work");
     let worker = Arc::new(FakeWorker::new());
     let membership = pool.join(info(), Arc::clone(&worker));
-    let mut settings = Batching { max_batch: 8, max_delay: Duration::from_millis(10), in_flight: 1, ..Batching::default() };
+    let mut settings =
+        Batching { max_batch: 8, max_delay: Duration::from_millis(10), in_flight: 1, ..Batching::default() };
     configure(&mut settings);
     settings.validate().expect("they make sense");
     let tasks = TaskTracker::new();
     let engine = Arc::new(Fake { pool: pool.clone() });
-    let batcher = Batcher::start(engine, identity_model("a"), settings, &tasks).expect("its rows go together");
+    let batcher =
+        Batcher::start(engine, identity_model("a"), settings, &tasks).expect("its rows go together");
     Bench { worker, batcher: Arc::new(batcher), tasks, _membership: membership, _pool: pool }
 }
 
@@ -102,7 +104,8 @@ async fn a_full_batch_goes_before_the_delay_is_over() {
 
 #[tokio::test(start_paused = true)]
 async fn a_preferred_size_goes_early_and_the_rest_waits() {
-    let bench = bench(|settings| (settings.max_delay, settings.preferred) = (Duration::from_secs(5), vec![2]));
+    let bench =
+        bench(|settings| (settings.max_delay, settings.preferred) = (Duration::from_secs(5), vec![2]));
     let answers: Vec<Answer> = (0..3_u8).map(|_| bench.ask(&[1.0], LONG)).collect();
     let mut waited = Vec::new();
     for answer in answers {
@@ -220,7 +223,8 @@ async fn a_request_as_large_as_a_batch_goes_alone_and_others_do_not_mix_by_prior
     let batcher = Arc::clone(&bench.batcher);
     let urgent = Constraints { priority: 200, ..Constraints::default() };
     let deadline = Instant::now() + LONG;
-    let other = tokio::spawn(async move { batcher.run(vec![vector(&[5.0])].into(), None, urgent, deadline).await });
+    let other =
+        tokio::spawn(async move { batcher.run(vec![vector(&[5.0])].into(), None, urgent, deadline).await });
     let usual = bench.ask(&[6.0], LONG);
     assert_eq!(part(other).await.batch.expect("a batch").requests, 1);
     assert_eq!(part(usual).await.batch.expect("a batch").requests, 1);

@@ -14,6 +14,7 @@ pub(crate) fn quantile(values: &[f64], q: f64) -> f64 {
 }
 
 /// The median with the quarter points around it.
+#[allow(dead_code, reason = "not every benchmark needs it")]
 pub(crate) fn spread(values: &[f64]) -> [f64; 3] {
     [quantile(values, 0.25), quantile(values, 0.5), quantile(values, 0.75)]
 }

@@ -87,7 +87,11 @@ fn summary(told: &Value) -> String {
         }
         parts.push(table.to_string());
     }
-    let models = list(&told["service"]["model_stats"]);
+    let asked = |model: &&Value| {
+        let stats = &model["inference_stats"];
+        stats["success"]["count"] != 0 || stats["fail"]["count"] != 0
+    };
+    let models: Vec<&Value> = list(&told["service"]["model_stats"]).iter().filter(asked).collect();
     if !models.is_empty() {
         let mut table = table(["model", "version", "succeeded", "failed", "runs", "mean ms"]);
         for model in models {
