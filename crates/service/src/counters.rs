@@ -19,10 +19,13 @@ pub(crate) struct Answered {
     pub(crate) seconds: f64,
 }
 
+/// A route and a status.
+type Answer = (&'static str, u16);
+
 /// Counts.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
-    requests: Mutex<BTreeMap<(&'static str, u16), (u64, f64)>>,
+    requests: Mutex<BTreeMap<Answer, (u64, f64)>>,
     refused: Mutex<BTreeMap<&'static str, u64>>,
     pub(crate) connections: AtomicU64,
     pub(crate) open: AtomicU64,
@@ -42,7 +45,7 @@ impl Counters {
 
     pub(crate) fn requests(&self) -> Vec<Answered> {
         let requests = self.requests.lock();
-        let one = |(&(route, status), &(count, seconds)): (&(&'static str, u16), &(u64, f64))| Answered {
+        let one = |(&(route, status), &(count, seconds)): (&Answer, &(u64, f64))| Answered {
             route,
             status,
             count,

@@ -189,7 +189,7 @@ impl Service {
         let Wishes { outputs, constraints } = wishes;
         // Before it could spoil a batch.
         served.model.signature.bind(&inputs).map_err(pool_core::RunError::InvalidInput)?;
-        let deadline = began + constraints.timeout.unwrap_or(self.limits().max_timeout);
+        let deadline = began + constraints.timeout.unwrap_or_else(|| self.limits().max_timeout);
         match &served.batcher {
             Some(batcher) => match batcher.run(inputs, outputs, constraints, deadline).await {
                 Ok(part) => {

@@ -159,8 +159,7 @@ fn small() -> Result<InferRequest, Failure> {
 }
 
 fn request(inputs: Vec<NamedTensor>) -> InferRequest {
-    let mut request = InferRequest::default();
-    request.inputs = inputs;
+    let mut request = InferRequest { inputs, ..InferRequest::default() };
     request.parameters.insert("binary_data_output".to_owned(), json!(true));
     request
 }

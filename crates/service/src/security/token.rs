@@ -121,7 +121,7 @@ impl Tokens {
             if per_second.is_some_and(|rate| !rate.is_finite() || rate <= 0.0) {
                 return Err(TokenError::Rate { name });
             }
-            let fresh = per_second.map(|rate| Bucket::new(rate, burst.unwrap_or(rate.ceil() as u32)));
+            let fresh = per_second.map(|rate| Bucket::new(rate, burst.unwrap_or_else(|| rate.ceil() as u32)));
             // What was used up stays used up.
             let old = (**before).iter().flatten().find(|old| *old.name == *name && old.sha256 == sha256);
             let kept = old.and_then(|old| old.bucket.as_ref().map(|bucket| bucket.lock().clone()));

@@ -79,15 +79,13 @@ impl Generator for TextShards {
     ) -> Result<BoxStream<'static, Result<i64, EngineError>>, EngineError> {
         let manager = self.manager(&text).await?;
         let TextRequest { prompt, max_new_tokens, eos, sampling, .. } = text;
-        let mut options = GenerateOptions::default();
-        options.max_new_tokens = max_new_tokens;
-        options.eos = eos;
-        options.sampling = match sampling {
+        let sampling = match sampling {
             None => Sampling::Greedy,
             Some(service::Sampling { temperature, top_p, seed }) => {
                 Sampling::Random { temperature, top_k: 0, top_p, seed }
             }
         };
+        let options = GenerateOptions { max_new_tokens, eos, sampling, ..GenerateOptions::default() };
         // What is wrong with the request is told before the first token.
         drop(manager.generate(&prompt, options.clone()).map_err(failed)?);
         let (tokens, read) = mpsc::channel(AHEAD);
