@@ -69,7 +69,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
             "there are no models to serve: give --models DIR, or models = [\"DIR\"] in --config FILE".into(),
         );
     }
-    for folder in file.models.iter().filter(|folder| !folder.is_dir()) {
+    if let Some(folder) = file.models.iter().find(|folder| !folder.is_dir()) {
         return Err(format!("{} is no folder of models", folder.display()).into());
     }
     more_descriptors();
