@@ -224,6 +224,9 @@ pub(crate) fn response(served: &Served, id: Option<String>, inferred: Inferred) 
         parameters.insert("batch_wait_ms".to_owned(), json!(batch.waited_ms));
         parameters.insert("queue_ms".to_owned(), json!(report.queue_ms + batch.waited_ms));
         parameters.insert("total_ms".to_owned(), json!(report.total_ms + batch.waited_ms));
+        if batch.filled > 0 {
+            parameters.insert("batch_filled_rows".to_owned(), json!(batch.filled));
+        }
         if !batch.padded.is_empty() {
             parameters.insert("padded_to".to_owned(), json!(batch.padded));
         }

@@ -1,7 +1,8 @@
-//! What batching gains and what telemetry costs, through the whole server: clients over HTTP, one browser, WASM.
+//! What batching gains and what telemetry costs, through the whole server: clients over HTTP.
 //! `cargo xtask bench service` runs it.
 //!
-//! - **batching**: MiniLM with 16 tokens a text, 32 clients; the same model with batches of up to 16 and without, by turns.
+//! - **batching**: MiniLM with 16 tokens a text, 32 clients, one headless shell; batches of up to 16 against none, on WebNN and on
+//!   WASM, by turns. What counts is the better backend with batches against the better one without.
 //! - **telemetry**: a small model and MiniLM, 8 clients; traces, metrics and a log of events against none, by turns. Each
 //!   side has a browser of its own, and the sides change places half-way.
 //!
@@ -71,8 +72,9 @@ impl Bench {
         for (name, source) in models {
             std::os::unix::fs::symlink(source, folder.path().join(name))?;
         }
-        let mut builder =
-            Accelerator::builder().browser(BrowserName::ChromiumHeadlessShell).backends([Backend::Wasm]);
+        let mut builder = Accelerator::builder()
+            .browser(BrowserName::ChromiumHeadlessShell)
+            .backends([Backend::WebNn, Backend::Wasm]);
         let log = told
             .map(|into| JsonLines::append_to(into, json_lines::Settings::default()))
             .transpose()?
@@ -96,6 +98,8 @@ impl Bench {
         for name in batched {
             let mut batching = Batching::default();
             (batching.max_batch, batching.max_delay) = (16, Duration::from_millis(2));
+            // WebNN compiles a graph for each size.
+            (batching.preferred, batching.fill) = (vec![4, 8], true);
             let mut settings = ModelSettings::default();
             settings.batching = Some(batching);
             config.model_settings.insert((*name).to_owned(), settings);
@@ -200,64 +204,93 @@ async fn load(
     Ok((all.len() as f64 / began.elapsed().as_secs_f64(), all))
 }
 
-/// Two sides by turns; the ratio of each pair, and what each side's clients waited.
+/// One way to be answered.
+struct Arm {
+    name: &'static str,
+    url: String,
+    request: InferRequest,
+}
+
+/// All arms by turns: requests a second of each round, and how long clients waited.
 async fn by_turns(
-    (a, b): (&str, &str),
-    request: &InferRequest,
+    arms: &[Arm],
     clients: usize,
     (rounds, round): (usize, Duration),
-) -> Result<Value, Failure> {
+) -> Result<Vec<(Vec<f64>, Vec<f64>)>, Failure> {
     // Sessions are loaded and compilers have settled before anything counts.
-    for url in [a, b] {
-        load(url, request, clients, round.min(Duration::from_secs(3))).await?;
+    for arm in arms {
+        load(&arm.url, &arm.request, clients, round).await?;
     }
-    let mut ratios = Vec::new();
-    let (mut of_a, mut of_b) = (Vec::new(), Vec::new());
-    let (mut waited_a, mut waited_b) = (Vec::new(), Vec::new());
+    let mut measured = vec![(Vec::new(), Vec::new()); arms.len()];
     for at in 0..rounds {
-        let order = if at % 2 == 0 { [a, b] } else { [b, a] };
-        let mut rates = BTreeMap::new();
-        for url in order {
-            let (rate, times) = load(url, request, clients, round).await?;
-            rates.insert(url, rate);
-            (if url == a { &mut waited_a } else { &mut waited_b }).extend(times);
+        // Whoever comes behind another one may find the machine warmer, so the order changes.
+        for step in 0..arms.len() {
+            let turn = if at % 2 == 0 { step } else { arms.len() - 1 - step };
+            let (rate, times) = load(&arms[turn].url, &arms[turn].request, clients, round).await?;
+            measured[turn].0.push(rate);
+            measured[turn].1.extend(times);
         }
-        ratios.push(rates[a] / rates[b]);
-        of_a.push(rates[a]);
-        of_b.push(rates[b]);
     }
-    let median = |values: &[f64]| quantile(values, 0.5);
-    Ok(json!({
-        "clients": clients,
-        "ratio": median(&ratios), "ratios": ratios,
-        "with_per_second": median(&of_a), "without_per_second": median(&of_b),
-        "with_ms": { "p50": quantile(&waited_a, 0.5), "p95": quantile(&waited_a, 0.95) },
-        "without_ms": { "p50": quantile(&waited_b, 0.5), "p95": quantile(&waited_b, 0.95) },
-    }))
+    Ok(measured)
+}
+
+fn told(arms: &[Arm], measured: &[(Vec<f64>, Vec<f64>)]) -> Value {
+    let each = arms.iter().zip(measured).map(|(arm, (rates, times))| {
+        let figures = json!({
+            "per_second": quantile(rates, 0.5), "rates": rates,
+            "p50_ms": quantile(times, 0.5), "p95_ms": quantile(times, 0.95),
+        });
+        (arm.name.to_owned(), figures)
+    });
+    Value::Object(each.collect())
+}
+
+/// The median of the ratios of the rounds.
+fn ratio(over: &[f64], under: &[f64]) -> f64 {
+    let ratios: Vec<f64> = over.iter().zip(under).map(|(over, under)| over / under).collect();
+    quantile(&ratios, 0.5)
 }
 
 async fn batching(fixtures: &Path, rounds: usize, round: Duration) -> Result<Value, Failure> {
     let minilm = fixtures.join("minilm");
     let bench = Bench::start(&[("batched", minilm.clone()), ("plain", minilm)], &["batched"], None).await?;
-    let result = by_turns((&bench.url("batched"), &bench.url("plain")), &text()?, 32, (rounds, round)).await;
+    let arm = |name: &'static str, model: &str, backend: &str| -> Result<Arm, Failure> {
+        let mut request = text()?;
+        request.parameters.insert("backend".to_owned(), json!(backend));
+        Ok(Arm { name, url: bench.url(model), request })
+    };
+    let arms = [
+        arm("batches, webnn", "batched", "webnn")?,
+        arm("batches, wasm", "batched", "wasm")?,
+        arm("none, webnn", "plain", "webnn")?,
+        arm("none, wasm", "plain", "wasm")?,
+    ];
+    let measured = by_turns(&arms, 32, (rounds, round)).await;
     bench.end().await;
-    let result = result?;
+    let measured = measured?;
+    for (arm, (rates, times)) in arms.iter().zip(&measured) {
+        let (rate, late) = (quantile(rates, 0.5), quantile(times, 0.95));
+        say(&format!("  {:16} {rate:6.0} a second, p95 {late:5.0} ms", arm.name));
+    }
+    let better = |a: usize, b: usize| {
+        if quantile(&measured[a].0, 0.5) >= quantile(&measured[b].0, 0.5) { a } else { b }
+    };
+    let (with, without) = (better(0, 1), better(2, 3));
+    let ratio = ratio(&measured[with].0, &measured[without].0);
     say(&format!(
-        "batching, MiniLM S=16, 32 clients: throughput with ÷ without {:.2} ({:.0} and {:.0} a second; p95 {:.0} and {:.0} ms)",
-        number(&result["ratio"]),
-        number(&result["with_per_second"]),
-        number(&result["without_per_second"]),
-        number(&result["with_ms"]["p95"]),
-        number(&result["without_ms"]["p95"]),
+        "batching, MiniLM S=16, 32 clients, one worker: {} ÷ {} {ratio:.2}",
+        arms[with].name, arms[without].name
     ));
-    Ok(result)
+    Ok(
+        json!({ "clients": 32, "ratio": ratio, "with": arms[with].name, "without": arms[without].name, "arms": told(&arms, &measured) }),
+    )
 }
 
 async fn telemetry(fixtures: &Path, rounds: usize, round: Duration) -> Result<Value, Failure> {
     let models = [("small", fixtures.join("micro/golden-f32")), ("minilm", fixtures.join("minilm"))];
     let log = tempfile::NamedTempFile::new()?;
     let mut results = serde_json::Map::new();
-    let mut ratios: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+    let mut all: BTreeMap<&str, (Vec<f64>, Vec<f64>)> = BTreeMap::new();
     // Whoever starts first may get the better pages of memory, so they change places.
     for first in [true, false] {
         let (on, off) = if first {
@@ -267,23 +300,30 @@ async fn telemetry(fixtures: &Path, rounds: usize, round: Duration) -> Result<Va
             let off = Bench::start(&models, &[], None).await?;
             (Bench::start(&models, &[], Some(log.path())).await?, off)
         };
-        for (name, request) in [("small", small()?), ("minilm", text()?)] {
-            let result = by_turns((&on.url(name), &off.url(name)), &request, 8, (rounds, round)).await?;
-            let all = result["ratios"].as_array().into_iter().flatten().map(number);
-            ratios.entry(name).or_default().extend(all);
-            results.insert(format!("{name}, {} first", if first { "on" } else { "off" }), result);
+        for (name, mut request) in [("small", small()?), ("minilm", text()?)] {
+            request.parameters.insert("backend".to_owned(), json!("wasm"));
+            let arm = |name, bench: &Bench, model: &str| Arm {
+                name,
+                url: bench.url(model),
+                request: request.clone(),
+            };
+            let arms = [arm("on", &on, name), arm("off", &off, name)];
+            let measured = by_turns(&arms, 8, (rounds, round)).await?;
+            let (over, under) = all.entry(name).or_default();
+            over.extend(&measured[0].0);
+            under.extend(&measured[1].0);
+            results.insert(
+                format!("{name}, {} first", if first { "on" } else { "off" }),
+                told(&arms, &measured),
+            );
         }
         on.end().await;
         off.end().await;
     }
-    for (name, ratios) in &ratios {
-        let ratio = quantile(ratios, 0.5);
+    for (name, (on, off)) in &all {
+        let ratio = ratio(on, off);
         say(&format!("telemetry, {name}, 8 clients: throughput on ÷ off {ratio:.3}"));
-        results.insert((*name).to_owned(), json!({ "ratio": ratio, "ratios": ratios }));
+        results.insert((*name).to_owned(), json!({ "ratio": ratio }));
     }
     Ok(Value::Object(results))
-}
-
-fn number(value: &Value) -> f64 {
-    value.as_f64().unwrap_or(f64::NAN)
 }

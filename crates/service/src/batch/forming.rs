@@ -63,7 +63,7 @@ impl<K: Clone + Eq + std::hash::Hash, T> Forming<K, T> {
     pub(super) fn ended(&mut self, rows: u64, took_ms: Option<f64>) {
         self.going = self.going.saturating_sub(1);
         if let Some(took_ms) = took_ms {
-            self.estimate.learn(rows, took_ms);
+            self.estimate.learn(self.settings.filled(rows), took_ms);
         }
     }
 
@@ -140,7 +140,7 @@ impl<K: Clone + Eq + std::hash::Hash, T> Forming<K, T> {
     }
 
     fn expected(&self, rows: u64) -> Option<Duration> {
-        self.estimate.of(rows).and_then(|ms| Duration::try_from_secs_f64(ms / 1e3).ok())
+        self.estimate.of(self.settings.filled(rows)).and_then(|ms| Duration::try_from_secs_f64(ms / 1e3).ok())
     }
 
     /// Takes the batch that a group gives: as many as fit, and none that would make another one late.

@@ -101,7 +101,9 @@ impl Layout {
     }
 
     /// One request out of several that are alike, at least one.
-    pub(super) fn join(&self, members: &[&[NamedTensor]]) -> Result<Joined, String> {
+    ///
+    /// It has `rows` rows: where the members have fewer, the first row of the first one is repeated behind them.
+    pub(super) fn join(&self, members: &[&[NamedTensor]], rows: u64) -> Result<Joined, String> {
         let Some(first) = members.first() else { return Err("a batch without members".to_owned()) };
         let longest = self.longest(members);
         let mut inputs = Vec::with_capacity(first.len());
@@ -113,7 +115,7 @@ impl Layout {
             let parts = parts.ok_or_else(|| format!("a member without {}", input.name))?;
             let fill = self.pad.get(&input.name).copied();
             let target = self.target(input, &longest, fill);
-            let tensor = concat(&parts, &target, fill.unwrap_or(0.0))?;
+            let tensor = concat(&parts, &target, fill.unwrap_or(0.0), rows)?;
             inputs.push(NamedTensor::new(Arc::clone(&input.name), tensor));
         }
         Ok(Joined { inputs, padded: longest })
@@ -163,14 +165,14 @@ impl Layout {
         own.iter().enumerate().skip(1).map(sized).collect()
     }
 
-    /// The outputs of each member: its rows, and of what was padded its own part.
+    /// The outputs of each member, out of those of `whole` rows: its rows, and of what was padded its own part.
     pub(super) fn split(
         &self,
         outputs: &[NamedTensor],
         members: &[(&[NamedTensor], u64)],
         padded: &BTreeMap<Arc<str>, u64>,
+        whole: u64,
     ) -> Result<Vec<Vec<NamedTensor>>, String> {
-        let whole: u64 = members.iter().map(|(_, rows)| rows).sum();
         let mut out: Vec<Vec<NamedTensor>> =
             members.iter().map(|_| Vec::with_capacity(outputs.len())).collect();
         for output in outputs {
@@ -207,10 +209,12 @@ impl Layout {
     }
 }
 
-/// Tensors one behind the other along the first dimension, each lengthened to `rest` behind it.
-fn concat(parts: &[Tensor], rest: &[u64], fill: f64) -> Result<Tensor, String> {
+/// Tensors one behind the other along the first dimension, each lengthened to `rest` behind it, and then the first row again
+/// until there are `rows`.
+fn concat(parts: &[Tensor], rest: &[u64], fill: f64, rows: u64) -> Result<Tensor, String> {
     let [first, ..] = parts else { return Err("nothing to join".to_owned()) };
-    let rows: u64 = parts.iter().map(|part| part.shape().dims().first().copied().unwrap_or(0)).sum();
+    let own: u64 = parts.iter().map(|part| part.shape().dims().first().copied().unwrap_or(0)).sum();
+    let rows = rows.max(own);
     let shape: Vec<u64> = std::iter::once(rows).chain(rest.iter().copied()).collect();
     if let [only] = parts
         && only.shape().dims() == shape
@@ -227,6 +231,11 @@ fn concat(parts: &[Tensor], rest: &[u64], fill: f64) -> Result<Tensor, String> {
             let target: Vec<u64> = own.iter().take(1).chain(rest).copied().collect();
             resize(part, &target, &element(dtype, fill)?, &mut data)?;
         }
+    }
+    if rows > own {
+        let elements: u64 = rest.iter().product();
+        let row = data[..row_length(dtype, &data, 0, elements)?].to_vec();
+        (own..rows).for_each(|_| data.extend_from_slice(&row));
     }
     Tensor::new(dtype, Shape::from(shape), data.freeze()).map_err(|error| error.to_string())
 }
@@ -301,12 +310,7 @@ fn rows_of(tensor: &Tensor, pieces: impl Iterator<Item = u64>) -> Result<Vec<Ten
     let mut at = 0;
     let mut out = Vec::new();
     for rows in pieces {
-        let length = if tensor.dtype() == DType::String {
-            text_length(tensor.data(), at, rows * each)?
-        } else {
-            let length = tensor.dtype().byte_len(rows * each).and_then(|bytes| usize::try_from(bytes).ok());
-            length.ok_or_else(|| "a tensor that is too large".to_owned())?
-        };
+        let length = row_length(tensor.dtype(), tensor.data(), at, rows * each)?;
         if at + length > tensor.data().len() {
             return Err("a tensor that is shorter than its shape".to_owned());
         }
@@ -316,6 +320,15 @@ fn rows_of(tensor: &Tensor, pieces: impl Iterator<Item = u64>) -> Result<Vec<Ten
         at += length;
     }
     Ok(out)
+}
+
+/// Bytes of so many elements from `at` on.
+fn row_length(dtype: DType, data: &[u8], at: usize, elements: u64) -> Result<usize, String> {
+    if dtype == DType::String {
+        return text_length(data, at, elements);
+    }
+    let length = dtype.byte_len(elements).and_then(|bytes| usize::try_from(bytes).ok());
+    length.ok_or_else(|| "a tensor that is too large".to_owned())
 }
 
 /// Bytes of so many texts from `at` on.
@@ -370,7 +383,7 @@ mod tests {
         let (one, two) = ([ids(&[&[1, 2, 3]]), scale(&[0.5])], [scale(&[1.5, 2.5]), ids(&[&[4], &[5]])]);
         let (a, b) = (layout.likeness(&one).expect("rows"), layout.likeness(&two).expect("rows"));
         assert_eq!((&a.0, a.1, b.1), (&b.0, 1, 2));
-        let joined = layout.join(&[&one, &two]).expect("they are alike");
+        let joined = layout.join(&[&one, &two], 3).expect("they are alike");
         assert_eq!(joined.inputs[0].tensor.to_vec::<i64>().expect("ids"), [1, 2, 3, 4, 9, 9, 5, 9, 9]);
         assert_eq!(joined.inputs[1].tensor.to_vec::<f32>().expect("scale"), [0.5, 1.5, 2.5]);
         assert_eq!(joined.padded, [("length".into(), 3)].into());
@@ -379,11 +392,26 @@ mod tests {
             NamedTensor::new("hidden", Tensor::from_slice([3, 3, 2], &hidden).expect("hidden")),
             NamedTensor::new("pooled", Tensor::from_slice([3, 2], &hidden[..6]).expect("pooled")),
         ];
-        let split = layout.split(&outputs, &[(&one, 1), (&two, 2)], &joined.padded).expect("as declared");
+        let split = layout.split(&outputs, &[(&one, 1), (&two, 2)], &joined.padded, 3).expect("as declared");
         assert_eq!(split[0][0].tensor.to_vec::<f32>().expect("hidden"), hidden[..6]);
         assert_eq!(split[1][0].tensor.shape().dims(), [2, 1, 2]);
         assert_eq!(split[1][0].tensor.to_vec::<f32>().expect("hidden"), [6.0, 7.0, 12.0, 13.0]);
         assert_eq!(split[1][1].tensor.to_vec::<f32>().expect("pooled"), [2.0, 3.0, 4.0, 5.0]);
+    }
+
+    #[test]
+    fn a_batch_is_filled_up_with_its_first_row() {
+        let layout = Layout::of(&signature(), &BTreeMap::new()).expect("it goes together");
+        let one = [ids(&[&[1, 2]]), scale(&[0.5])];
+        let joined = layout.join(&[&one, &one], 4).expect("they are alike");
+        assert_eq!(joined.inputs[0].tensor.to_vec::<i64>().expect("ids"), [1, 2, 1, 2, 1, 2, 1, 2]);
+        let pooled =
+            Tensor::from_slice([4, 2], &[1.0_f32, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]).expect("pooled");
+        let split =
+            layout.split(&[NamedTensor::new("pooled", pooled)], &[(&one, 1), (&one, 1)], &joined.padded, 4);
+        let split = split.expect("as declared");
+        assert_eq!(split.len(), 2);
+        assert_eq!(split[1][0].tensor.to_vec::<f32>().expect("pooled"), [3.0, 4.0]);
     }
 
     #[test]

@@ -55,6 +55,8 @@ pub(crate) struct BatchReport {
     pub(crate) requests: usize,
     /// Their rows.
     pub(crate) rows: u64,
+    /// Rows that were computed beside them, to fill it up.
+    pub(crate) filled: u64,
     /// Whether this is the request that stands for the batch where executions are counted.
     pub(crate) speaks: bool,
     /// How long this request waited for it, in milliseconds.
@@ -236,7 +238,8 @@ impl Shared {
         let mut ended = Ended { shared: &self, rows: batch.rows, took_ms: None };
         let Batch { key, mut members, rows } = batch;
         let began = Instant::now();
-        let joined = match self.join(&members) {
+        let whole = self.settings.filled(rows);
+        let joined = match self.join(&members, whole) {
             Ok(joined) => joined,
             Err(why) => return answer(members, &BatchError::Mixed(why)),
         };
@@ -251,7 +254,7 @@ impl Shared {
         match part {
             Ok(part) => {
                 ended.took_ms = Some(began.elapsed().as_secs_f64() * 1e3);
-                self.give(part, &joined.padded, members, rows, began);
+                self.give(part, &joined.padded, members, (rows, whole), began);
             }
             // One request's values may have failed them all: each by itself tells whose.
             Err(BatchError::Run(RunError::Inference { .. } | RunError::InvalidInput(_)))
@@ -265,12 +268,14 @@ impl Shared {
     }
 
     /// What is computed for a batch: one member's own tensors, or those of several as one.
-    fn join(&self, members: &[Waiting<Item>]) -> Result<Whole, String> {
-        if let [only] = members {
+    fn join(&self, members: &[Waiting<Item>], rows: u64) -> Result<Whole, String> {
+        if let [only] = members
+            && only.rows == rows
+        {
             return Ok(Whole { inputs: Arc::clone(&only.item.inputs), padded: BTreeMap::new() });
         }
         let inputs: Vec<&[NamedTensor]> = members.iter().map(|member| &*member.item.inputs).collect();
-        let Joined { inputs, padded } = self.layout.join(&inputs)?;
+        let Joined { inputs, padded } = self.layout.join(&inputs, rows)?;
         Ok(Whole { inputs: inputs.into(), padded })
     }
 
@@ -288,17 +293,17 @@ impl Shared {
         part: Part,
         padded: &BTreeMap<Arc<str>, u64>,
         members: Vec<Waiting<Item>>,
-        rows: u64,
+        (rows, whole): (u64, u64),
         began: Instant,
     ) {
         let requests = members.len();
         let Part { outputs, report, asked, batch: _ } = part;
-        let split = if requests == 1 {
+        let split = if requests == 1 && rows == whole {
             Ok(vec![outputs])
         } else {
             let sizes: Vec<(&[NamedTensor], u64)> =
                 members.iter().map(|member| (&*member.item.inputs, member.rows)).collect();
-            self.layout.split(&outputs, &sizes, padded)
+            self.layout.split(&outputs, &sizes, padded, whole)
         };
         let parts = match split {
             Ok(parts) => parts,
@@ -306,8 +311,14 @@ impl Shared {
         };
         for (at, (member, outputs)) in members.into_iter().zip(parts).enumerate() {
             let waited_ms = began.saturating_duration_since(member.since).as_secs_f64() * 1e3;
-            let batch =
-                Some(BatchReport { requests, rows, speaks: at == 0, waited_ms, padded: padded.clone() });
+            let batch = Some(BatchReport {
+                requests,
+                rows,
+                filled: whole - rows,
+                speaks: at == 0,
+                waited_ms,
+                padded: padded.clone(),
+            });
             // Whoever asked may have gone.
             let _ = member.item.answer.send(Ok(Part { outputs, report: report.clone(), asked, batch }));
         }

@@ -26,6 +26,9 @@ pub struct Batching {
     /// requests of the same shape go together. What is filled must not change the other elements' results, as with an
     /// attention mask of zeros.
     pub pad: BTreeMap<String, f64>,
+    /// Whether a batch is filled up to the next of the preferred sizes, or else to `max_batch`, by repeating its first row; what
+    /// comes of those rows is dropped. For backends that compile a graph for each size, as WebNN does. Default: no.
+    pub fill: bool,
     /// Batches on their way at the same time, for each worker. 1 to 64. Default 2: one computes, one is sent.
     pub in_flight: u32,
     /// Requests that wait at most; one more is refused. At least 1. Default 1 024.
@@ -39,6 +42,7 @@ impl Default for Batching {
             max_delay: Duration::from_millis(2),
             preferred: Vec::new(),
             pad: BTreeMap::new(),
+            fill: false,
             in_flight: 2,
             queue: 1_024,
         }
@@ -80,6 +84,13 @@ impl Batching {
             return refused("queue must be at least 1".to_owned());
         }
         Ok(())
+    }
+
+    /// Rows that are computed for so many.
+    pub(super) fn filled(&self, rows: u64) -> u64 {
+        let sizes = self.preferred.iter().copied().chain([self.max_batch]).map(u64::from);
+        let next = sizes.filter(|size| *size >= rows).min();
+        next.filter(|_| self.fill).unwrap_or(rows)
     }
 
     /// Rows that go of so many that wait. Before the delay is over it is the largest preferred size that there is; once it

@@ -115,6 +115,20 @@ async fn a_preferred_size_goes_early_and_the_rest_waits() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_batch_is_filled_up_to_a_size_that_is_compiled_already() {
+    let bench = bench(|settings| (settings.fill, settings.preferred) = (true, vec![4]));
+    let answers: Vec<Answer> = (0..3_u8).map(|i| bench.ask(&[f32::from(i)], LONG)).collect();
+    for (i, answer) in answers.into_iter().enumerate() {
+        let part = part(answer).await;
+        assert_eq!(values(&part), [i as f32]);
+        let batch = part.batch.expect("a batch");
+        assert_eq!((batch.requests, batch.rows, batch.filled), (3, 3, 1));
+    }
+    let alone = part(bench.ask(&[7.0], LONG)).await;
+    assert_eq!((values(&alone), alone.batch.expect("a batch").filled), (vec![7.0], 3));
+}
+
+#[tokio::test(start_paused = true)]
 async fn while_the_worker_computes_the_next_batch_grows() {
     let bench = bench(|_| {});
     bench.worker.always_run(Step::Slow(Duration::from_millis(500)));

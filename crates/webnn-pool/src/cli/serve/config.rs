@@ -67,6 +67,7 @@ pub(super) struct BatchingTable {
     max_delay_ms: Option<f64>,
     preferred: Option<Vec<u32>>,
     pad: Option<BTreeMap<String, f64>>,
+    fill: Option<bool>,
     in_flight: Option<u32>,
     queue: Option<usize>,
 }
@@ -294,13 +295,14 @@ impl PoolFile {
 
 impl BatchingTable {
     fn settings(&self, usual: &Batching) -> Batching {
-        let Self { max_batch, max_delay_ms, preferred, pad, in_flight, queue } = self;
+        let Self { max_batch, max_delay_ms, preferred, pad, fill, in_flight, queue } = self;
         let mut batching = usual.clone();
         batching.max_batch = max_batch.unwrap_or(batching.max_batch);
         let delay = max_delay_ms.map(|ms| Duration::try_from_secs_f64(ms / 1e3).unwrap_or(Duration::MAX));
         batching.max_delay = delay.unwrap_or(batching.max_delay);
         batching.preferred = preferred.clone().unwrap_or(batching.preferred);
         batching.pad = pad.clone().unwrap_or(batching.pad);
+        batching.fill = fill.unwrap_or(batching.fill);
         batching.in_flight = in_flight.unwrap_or(batching.in_flight);
         batching.queue = queue.unwrap_or(batching.queue);
         batching
