@@ -185,6 +185,9 @@ pub(super) fn read(path: &Path) -> Result<PoolFile, Failure> {
     }
     let folder = path.parent().unwrap_or_else(|| Path::new("")).to_owned();
     file.models.iter_mut().for_each(|models| *models = folder.join(&*models));
+    if let Some(Location::Sqlite(history)) = &mut file.history {
+        *history = folder.join(&*history);
+    }
     let security = &mut file.security;
     let tls = security.tls.as_mut().map(|tls| {
         [Some(&mut tls.certificate), Some(&mut tls.key), tls.client_authorities.as_mut()]
@@ -359,7 +362,7 @@ mod tests {
     #[test]
     fn a_file_is_read_and_its_paths_are_its_own() {
         let (folder, path) = file(concat!(
-            "models = [\"here\"]\nbrowsers = [\"firefox\", \"firefox\"]\n",
+            "models = [\"here\"]\nhistory = \"seen.db\"\nbrowsers = [\"firefox\", \"firefox\"]\n",
             "[batching]\nmax_batch = 8\n",
             "[model.minilm]\nshards = 2\nstrategy = \"optimal\"\nweight = 3\n",
             "[model.minilm.batching]\npad = { input_ids = 0 }\n",
@@ -367,6 +370,7 @@ mod tests {
         ));
         let read = read(&path).expect("it is right");
         assert_eq!(read.models, [folder.path().join("here")]);
+        assert!(matches!(&read.history, Some(Location::Sqlite(path)) if *path == folder.path().join("seen.db")));
         assert_eq!(read.security.tokens_file, Some(folder.path().join("tokens.toml")));
         assert_eq!(read.browsers.len(), 2);
         let batching = read.model_settings()["minilm"].batching.clone().expect("its own");
