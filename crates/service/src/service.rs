@@ -34,7 +34,7 @@ pub struct Parts {
     pub exporter: Option<Arc<Exporter>>,
     /// The log of events, of which the metrics tell how much it wrote; `None` where there is none.
     pub log: Option<Arc<JsonLines>>,
-    /// Adds what only the program around knows to the answer of `/v2/telemetry`; see [`Service::telemetry`].
+    /// Adds what only the program around knows to the answer of `/v2/telemetry`; `None` for nothing.
     pub report: Option<Arc<dyn Report>>,
 }
 
@@ -272,8 +272,8 @@ impl Service {
     /// There is none now.
     pub(crate) fn hold(&self, bytes: u64) -> Result<OwnedSemaphorePermit, ServiceError> {
         let room = Arc::clone(&self.shared.room);
-        room.try_acquire_many_owned(kibibytes(bytes))
-            .map_err(|_| ServiceError::Busy { limit: self.limits().max_requests })
+        let limit = self.limits().max_buffered_bytes;
+        room.try_acquire_many_owned(kibibytes(bytes)).map_err(|_| ServiceError::NoRoom { limit })
     }
 
     /// Takes no new requests from now on: they are told to come again later. Those that were taken go on.

@@ -1,10 +1,13 @@
 //! What both kinds of completion have in common: settings, and text out of tokens.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::stream::BoxStream;
+use pool_core::{Phase, RunError};
 use serde::Deserialize;
 use tokenizers::Tokenizer;
+use tokio::time::Instant;
 
 use crate::engine::{EngineError, Sampling, TextRequest};
 use crate::error::ServiceError;
@@ -120,6 +123,8 @@ pub(super) struct Writing {
     written: Written,
     eos: Vec<i64>,
     most: usize,
+    began: Instant,
+    longest: Duration,
     pub(super) prompt_tokens: usize,
     pub(super) completion_tokens: usize,
     pub(super) finish: Option<Finish>,
@@ -192,6 +197,8 @@ impl Writing {
             written: Written::new(tokenizer, stops),
             eos: served.hub.eos.clone(),
             most,
+            began: Instant::now(),
+            longest: service.limits().max_timeout,
             prompt_tokens,
             completion_tokens: 0,
             finish: None,
@@ -202,7 +209,13 @@ impl Writing {
     pub(super) async fn next(&mut self) -> Result<Option<String>, ServiceError> {
         use futures_util::StreamExt as _;
         while self.finish.is_none() {
-            let Some(token) = self.tokens.next().await else {
+            let token = tokio::time::timeout_at(self.began + self.longest, self.tokens.next()).await;
+            let token = token.map_err(|_| RunError::DeadlineExceeded {
+                phase: Phase::Running,
+                waited: self.began.elapsed(),
+                last_cause: None,
+            })?;
+            let Some(token) = token else {
                 self.finish =
                     Some(if self.completion_tokens >= self.most { Finish::Length } else { Finish::Stop });
                 break;

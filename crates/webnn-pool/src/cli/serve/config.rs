@@ -370,7 +370,9 @@ mod tests {
         ));
         let read = read(&path).expect("it is right");
         assert_eq!(read.models, [folder.path().join("here")]);
-        assert!(matches!(&read.history, Some(Location::Sqlite(path)) if *path == folder.path().join("seen.db")));
+        assert!(
+            matches!(&read.history, Some(Location::Sqlite(path)) if *path == folder.path().join("seen.db"))
+        );
         assert_eq!(read.security.tokens_file, Some(folder.path().join("tokens.toml")));
         assert_eq!(read.browsers.len(), 2);
         let batching = read.model_settings()["minilm"].batching.clone().expect("its own");
