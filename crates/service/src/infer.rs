@@ -14,7 +14,7 @@ use crate::batch::{BatchError, BatchReport, Part};
 use crate::error::ServiceError;
 use crate::repository::Served;
 use crate::service::Service;
-use crate::stats::Success;
+use crate::stats::{Stats, Success};
 use crate::trace::Trace;
 
 /// The urgency of a request that says none: in the middle, so that there is room on both sides.
@@ -142,39 +142,37 @@ impl Service {
         trace: &Trace,
     ) -> Result<Inferred, ServiceError> {
         let began = Instant::now();
+        let mut asked = Asked { stats: &served.stats, began, succeeded: false };
         let rows = inputs.first().and_then(|input| input.tensor.shape().dims().first().copied()).unwrap_or(1);
         let result = self.compute(served, inputs, wishes, began).await;
-        let whole = began.elapsed();
-        match &result {
-            Ok(inferred) => {
-                let execution = match &inferred.batch {
-                    None => Some(rows),
-                    Some(batch) => batch.speaks.then_some(batch.rows),
-                };
-                let waited = inferred.batch.as_ref().map_or(0.0, |batch| batch.waited_ms);
-                let report = &inferred.report;
-                let ms = |ms: f64| Duration::try_from_secs_f64(ms.max(0.0) / 1e3).unwrap_or_default();
-                let rest = report.total_ms - report.queue_ms - report.in_page_ms;
-                let (input, output) = match &report.timeline {
-                    Some(timeline) => (
-                        timeline.arrived_ms - timeline.dispatched_ms,
-                        timeline.received_ms - timeline.answered_ms,
-                    ),
-                    None => (0.0, rest),
-                };
-                let success = Success {
-                    whole,
-                    queue: ms(report.queue_ms + waited),
-                    input: ms(input),
-                    infer: ms(report.in_page_ms),
-                    output: ms(output),
-                    rows,
-                    execution,
-                };
-                served.stats.succeeded(&success, SystemTime::now());
-                trace.ran(served, began, inferred);
-            }
-            Err(_) => served.stats.failed(whole, SystemTime::now()),
+        if let Ok(inferred) = &result {
+            let execution = match &inferred.batch {
+                None => Some(rows),
+                Some(batch) => batch.speaks.then_some(batch.rows),
+            };
+            let waited = inferred.batch.as_ref().map_or(0.0, |batch| batch.waited_ms);
+            let report = &inferred.report;
+            let ms = |ms: f64| Duration::try_from_secs_f64(ms.max(0.0) / 1e3).unwrap_or_default();
+            let rest = report.total_ms - report.queue_ms - report.in_page_ms;
+            let (input, output) = match &report.timeline {
+                Some(timeline) => (
+                    timeline.arrived_ms - timeline.dispatched_ms,
+                    timeline.received_ms - timeline.answered_ms,
+                ),
+                None => (0.0, rest),
+            };
+            let success = Success {
+                whole: began.elapsed(),
+                queue: ms(report.queue_ms + waited),
+                input: ms(input),
+                infer: ms(report.in_page_ms),
+                output: ms(output),
+                rows,
+                execution,
+            };
+            served.stats.succeeded(&success, SystemTime::now());
+            asked.succeeded = true;
+            trace.ran(served, began, inferred);
         }
         result
     }
@@ -207,6 +205,22 @@ impl Service {
                 let Completed { outputs, report, .. } = self.engine().run(request).await?;
                 Ok(Inferred { outputs, report, asked, batch: None })
             }
+        }
+    }
+}
+
+/// A request that is being computed.
+struct Asked<'a> {
+    stats: &'a Stats,
+    began: Instant,
+    succeeded: bool,
+}
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        // Cancellation safety: a caller who goes away drops the request, which has no result then either.
+        if !self.succeeded {
+            self.stats.failed(self.began.elapsed(), SystemTime::now());
         }
     }
 }

@@ -190,3 +190,26 @@ async fn bodies_that_are_too_long_or_too_many_take_no_memory() {
     assert_eq!(bench.infer("{}").await.0, 200);
     bench.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_goes_away_is_counted() {
+    let bench = Bench::start(|_, _| {}).await;
+    bench.worker.always_run(Step::UntilCancelled);
+    let (client, url) = (bench.client.clone(), bench.url("/v2/models/a/infer"));
+    let asked = tokio::spawn(async move { infer(&client, &url, "{}").await });
+    while bench.service.going() < 1 {
+        tokio::task::yield_now().await;
+    }
+    asked.abort();
+    while bench.service.going() > 0 {
+        tokio::task::yield_now().await;
+    }
+    let stats = bench.client.get(bench.url("/v2/models/a/stats")).send().await.expect("an answer");
+    let stats = stats.text().await.expect("text");
+    assert!(stats.contains(r#""fail":{"count":1,"#), "{stats}");
+    let metrics = bench.client.get(bench.url("/metrics")).send().await.expect("an answer");
+    let metrics = metrics.text().await.expect("text");
+    let line = r#"webnn_pool_http_requests_total{route="/v2/models/{model}/infer",status="499"} 1"#;
+    assert!(metrics.contains(line), "{metrics}");
+    bench.end().await;
+}

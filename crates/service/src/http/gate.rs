@@ -52,6 +52,9 @@ const ROUTES: &[&str] = &[
     crate::grpc::ROUTE,
 ];
 
+/// What a request is counted under whose caller went away before its answer: nginx's number, as for the pool's own.
+const GONE: u16 = 499;
+
 /// Bytes of a request id that are taken over from a caller.
 const MOST_ID: usize = 128;
 
@@ -89,15 +92,22 @@ pub(super) async fn pass(State(service): State<Service>, mut request: Request, n
         _ => Ok(None),
     };
     let method = request.method().clone();
-    let (response, going, who) = match (admitted, going) {
+    let (mut entered, mut who, mut refused) = (None, None, None);
+    match (admitted, going) {
         (Ok(admitted), Ok(going)) => {
-            let who = admitted.name.clone();
+            (entered, who) = (going, admitted.name.clone());
             request.extensions_mut().insert(Caller { admitted, id: Arc::clone(&id), trace: trace.clone() });
-            (next.run(request).await, going, who)
         }
-        (Err(error), _) | (_, Err(error)) => (refuse(style, &error), None, None),
+        (Err(error), _) | (_, Err(error)) => refused = Some(error),
+    }
+    let told = Told { method, route, id, who, trace, began, going: entered };
+    // Cancellation safety: a caller who goes away before there is an answer drops this future, and the end tells so.
+    let end = End { service, told: Some(told), status: GONE, refusal: None };
+    let response = match refused {
+        Some(error) => refuse(style, &error),
+        None => next.run(request).await,
     };
-    finish(service, response, Told { method, route, id, who, trace, began, going })
+    finish(response, end)
 }
 
 /// What is told about a request when it is over.
@@ -111,27 +121,26 @@ struct Told {
     going: Option<Going>,
 }
 
-fn finish(service: Service, mut response: Response, told: Told) -> Response {
-    let refusal = response.extensions_mut().remove::<Refusal>();
-    if let Ok(value) = HeaderValue::from_str(&told.id) {
+fn finish(mut response: Response, mut end: End) -> Response {
+    end.refusal = response.extensions_mut().remove::<Refusal>();
+    end.status = response.status().as_u16();
+    let Some(Told { method, route, id, who, trace, .. }) = &end.told else { return response };
+    if let Ok(value) = HeaderValue::from_str(id) {
         response.headers_mut().insert(REQUEST_ID.clone(), value);
     }
-    if let Some(value) = told.trace.header().and_then(|header| HeaderValue::from_str(&header).ok()) {
+    if let Some(value) = trace.header().and_then(|header| HeaderValue::from_str(&header).ok()) {
         response.headers_mut().insert(TRACEPARENT.clone(), value);
     }
-    if let Some(refusal) = &refusal {
-        service.counters().refused(refusal.reason);
-        let Told { method, route, id, who, .. } = &told;
-        let (status, reason, message) = (response.status().as_u16(), refusal.reason, &*refusal.message);
+    if let Some(refusal) = &end.refusal {
+        end.service.counters().refused(refusal.reason);
+        let (status, reason, message) = (end.status, refusal.reason, &*refusal.message);
         let who = who.as_deref().unwrap_or("");
         tracing::warn!(target: LOG, %method, route, status, reason, request = %id, token = who, message, "refused");
     }
-    if service.is_draining() {
+    if end.service.is_draining() {
         // Whoever keeps the connection would find it closed.
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    let status = response.status().as_u16();
-    let end = End { service, told: Some(told), status, refusal };
     response.map(|body| Body::new(Watched { body, _end: end }))
 }
 
