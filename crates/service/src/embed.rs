@@ -69,6 +69,9 @@ impl Embedder {
         if texts.iter().any(Vec::is_empty) {
             return refused("holds a text without tokens".to_owned());
         }
+        for text in texts {
+            known(&self.served, "input", text)?;
+        }
         let longest = texts.iter().map(Vec::len).max().unwrap_or(0);
         match self.served.hub.max_length {
             Some(most) if longest > most => refused(format!(
@@ -115,6 +118,17 @@ impl Embedder {
             }
         }
         Ok(vector)
+    }
+}
+
+/// Whether the model knows all of these tokens.
+pub(crate) fn known(served: &Served, name: &'static str, tokens: &[u32]) -> Result<(), ServiceError> {
+    match served.hub.stranger(tokens).map_err(|why| unsuited(served, &why))? {
+        None => Ok(()),
+        Some((token, known)) => {
+            let why = format!("holds token {token}, and the model knows {known} tokens, from 0 on");
+            Err(ServiceError::BadParameter { name, why })
+        }
     }
 }
 

@@ -37,6 +37,8 @@ pub(crate) struct Hub {
     pub(crate) normalize: bool,
     /// Tokens that the model takes at most, where that is known.
     pub(crate) max_length: Option<usize>,
+    /// How many tokens the model knows: as its configuration says, or its tokenizer.
+    vocabulary: OnceLock<u64>,
     /// The tokens that end a text.
     pub(crate) eos: Vec<i64>,
     /// How a conversation becomes a prompt.
@@ -50,6 +52,7 @@ struct Config {
     #[serde(default)]
     eos_token_id: Value,
     max_position_embeddings: Option<u64>,
+    vocab_size: Option<u64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -99,6 +102,7 @@ impl Hub {
             pooling,
             normalize: modules.iter().any(|module| module.kind.ends_with("Normalize")),
             max_length: lengths.into_iter().flatten().min().and_then(|length| usize::try_from(length).ok()),
+            vocabulary: config.vocab_size.map_or_else(OnceLock::new, OnceLock::from),
             eos: ends.into_iter().map(numbers).find(|ends| !ends.is_empty()).unwrap_or_default(),
             chat_template: chat_template(folder, &tokenizer_config),
             special: special.collect(),
@@ -108,6 +112,24 @@ impl Hub {
     /// Whether there is a tokenizer.
     pub(crate) const fn has_tokenizer(&self) -> bool {
         self.tokenizer_at.is_some()
+    }
+
+    /// The first of these tokens that the model does not know. What pages compute for such a one is undefined, and not every
+    /// backend says so.
+    ///
+    /// # Errors
+    /// How many it knows is said nowhere, and the tokenizer that would tell cannot be read.
+    pub(crate) fn stranger(&self, tokens: &[u32]) -> Result<Option<(u32, u64)>, String> {
+        let known = match self.vocabulary.get() {
+            Some(known) => *known,
+            None => {
+                let words = self.tokenizer()?;
+                let count =
+                    || words.get_vocab(true).into_values().max().map_or(0, |last| u64::from(last) + 1);
+                *self.vocabulary.get_or_init(count)
+            }
+        };
+        Ok(tokens.iter().find(|token| u64::from(**token) >= known).map(|token| (*token, known)))
     }
 
     /// The tokenizer, read when it is first asked for: some take a second. It neither pads nor cuts.
@@ -203,6 +225,14 @@ mod tests {
         assert_eq!(hub.eos, [2, 7]);
         assert_eq!(hub.chat_template.as_deref(), Some("{{ x }}"));
         assert_eq!(hub.special, [("bos_token", "<s>".to_owned()), ("eos_token", "</s>".to_owned())]);
+    }
+
+    #[test]
+    fn a_token_that_the_model_does_not_know_is_found() {
+        let hub = hub(&[("config.json", r#"{"vocab_size": 8}"#)]);
+        assert_eq!(hub.stranger(&[0, 7, 8, 9]), Ok(Some((8, 8))));
+        assert_eq!(hub.stranger(&[0, 7]), Ok(None));
+        assert!(super::Hub::of(Path::new("nowhere")).stranger(&[0]).is_err(), "nothing tells");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use tokenizers::Tokenizer;
 use tokio::time::Instant;
 
+use crate::embed::known;
 use crate::engine::{EngineError, Sampling, TextRequest};
 use crate::error::ServiceError;
 use crate::repository::Served;
@@ -166,6 +167,7 @@ impl Writing {
                 why: "must hold at least one token".to_owned(),
             });
         }
+        known(served, "prompt", &prompt)?;
         let wanted = settings.max_completion_tokens.or(settings.max_tokens);
         let wanted = wanted
             .map(|wanted| usize::try_from(wanted).unwrap_or(usize::MAX))
