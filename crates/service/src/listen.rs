@@ -10,7 +10,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -22,6 +22,9 @@ use crate::service::{LOG, Service};
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How long to wait where the system has no room for another connection.
 const BREATHER: Duration = Duration::from_millis(50);
+/// Connections that the system may hold until they are accepted. The usual 128 are used up within milliseconds when many
+/// connect, and whoever finds no room tries again only after a second.
+const BACKLOG: u32 = 4_096;
 /// Bytes of a request's head; more is answered with 431.
 const HEAD_BYTES: usize = 64 << 10;
 
@@ -63,6 +66,21 @@ impl Default for ListenConfig {
     }
 }
 
+impl ListenConfig {
+    /// Checks what can be checked before anything is started: whether the address may be listened on, with `tokens` or
+    /// without, and whether the files of TLS can be used now.
+    ///
+    /// # Errors
+    /// What [`Service::listen`] would refuse as well.
+    pub fn check(&self, tokens: bool) -> Result<(), ServeError> {
+        may_listen(self.address, tokens, self.allow_anyone)?;
+        if let Some(files) = &self.tls {
+            Tls::read(files, SystemTime::now())?;
+        }
+        Ok(())
+    }
+}
+
 /// A server that listens. HTTP/1.1, HTTP/2 and gRPC come by the same address.
 ///
 /// Dropping it closes every connection at once.
@@ -93,7 +111,7 @@ impl Service {
         let tls = tls.map(|files| Tls::read(&files, SystemTime::now())).transpose();
         let tls = tls.inspect_err(|_| self.counters().refused("certificate_refused"))?;
         let bind = |source| ServeError::Bind { address, source };
-        let listener = TcpListener::bind(address).await.map_err(bind)?;
+        let listener = listener(address).map_err(bind)?;
         let address = listener.local_addr().map_err(bind)?;
         let server = Server {
             address,
@@ -113,6 +131,15 @@ impl Service {
         server.tasks.spawn(accepting.run(listener));
         Ok(server)
     }
+}
+
+fn listener(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // As the library does it where it binds by itself: a server that starts anew need not wait for old connections.
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 impl Server {
@@ -191,9 +218,9 @@ impl Accepting {
                     () = self.stop.cancelled() => return,
                 };
                 match spoke {
-                    Ok(Ok(_)) => self.speak(stream, auto::Builder::new(TokioExecutor::new())).await,
+                    Ok(Ok(_)) => self.speak(stream, peer, auto::Builder::new(TokioExecutor::new())).await,
                     Ok(Err(_)) => {}
-                    Err(_) => self.service.counters().refused("idle_connection"),
+                    Err(_) => self.told("idle_connection", peer),
                 }
             }
             Some(tls) => {
@@ -210,7 +237,7 @@ impl Accepting {
                         let two = stream.get_ref().1.alpn_protocol() == Some(b"h2");
                         let builder = auto::Builder::new(TokioExecutor::new());
                         let builder = if two { builder.http2_only() } else { builder.http1_only() };
-                        self.speak(stream, builder).await;
+                        self.speak(stream, peer, builder).await;
                     }
                     Ok(Err(error)) => failed(&error.to_string()),
                     Err(_) => failed("it took too long"),
@@ -219,7 +246,13 @@ impl Accepting {
         }
     }
 
-    async fn speak<S>(&self, stream: S, mut builder: auto::Builder<TokioExecutor>)
+    /// Counts and tells of a connection that is let go before it has asked for anything.
+    fn told(&self, reason: &'static str, peer: SocketAddr) {
+        self.service.counters().refused(reason);
+        tracing::warn!(target: LOG, %peer, reason, "a connection is let go");
+    }
+
+    async fn speak<S>(&self, stream: S, peer: SocketAddr, mut builder: auto::Builder<TokioExecutor>)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -255,9 +288,9 @@ impl Accepting {
             let late = error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_timeout);
             let wrong = error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse);
             if late {
-                self.service.counters().refused("header_timeout");
+                self.told("header_timeout", peer);
             } else if wrong {
-                self.service.counters().refused("malformed_http");
+                self.told("malformed_http", peer);
             }
             tracing::debug!(target: LOG, %error, "a connection ended with an error");
         }

@@ -74,6 +74,8 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     }
     more_descriptors();
     let tokens = tokens(&file)?;
+    // What would be refused when all browsers run is refused before.
+    listening(&file).check(tokens.is_some())?;
     let mut signals = Signals::new()?;
     tokio::select! {
         started = Running::start(file, tokens) => started?.until(&mut signals).await,
@@ -95,10 +97,7 @@ struct Running {
 impl Running {
     async fn start(file: PoolFile, tokens: Option<Vec<TokenSpec>>) -> Result<Self, Failure> {
         let log = file.telemetry.log.as_deref().map(event_log).transpose()?.map(Arc::new);
-        let mut listen = ListenConfig::default();
-        listen.address = file.listen.unwrap_or(listen.address);
-        listen.tls = file.security.tls();
-        listen.allow_anyone = file.security.allow_anyone;
+        let listen = listening(&file);
         let names = file.browsers.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", ");
         out::note(&format!("launching {}", if names.is_empty() { "a browser" } else { &names }));
         let accelerator = Arc::new(accelerator(&file, log.as_deref()).await?);
@@ -192,6 +191,14 @@ impl Running {
         }
         left
     }
+}
+
+fn listening(file: &PoolFile) -> ListenConfig {
+    let mut listen = ListenConfig::default();
+    listen.address = file.listen.unwrap_or(listen.address);
+    listen.tls = file.security.tls();
+    listen.allow_anyone = file.security.allow_anyone;
+    listen
 }
 
 async fn accelerator(file: &PoolFile, log: Option<&JsonLines>) -> Result<Accelerator, Failure> {
