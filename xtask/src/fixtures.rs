@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use crate::flags::Fixtures;
 use crate::home::home;
-use crate::sh::{self, Cmd};
-use crate::system;
+use crate::python;
+use crate::sh::Cmd;
 
 /// What pip may install, by hash.
 const LOCK: &str = "fixtures/requirements.lock";
@@ -28,32 +28,7 @@ pub(crate) fn folder(home: &Path) -> PathBuf {
     home.join("fixtures")
 }
 
-/// The interpreter of an environment that holds exactly what the lock file names; made when it is missing.
+/// The interpreter that builds them.
 pub(crate) fn python(home: &Path) -> Result<PathBuf> {
-    let environment = home.join("python");
-    let python = environment.join("bin/python");
-    let lock =
-        std::fs::read_to_string(sh::root().join(LOCK)).with_context(|| format!("cannot read {LOCK}"))?;
-    // The stamp is the lock file as it was when pip last finished: equal means that nothing is left to do.
-    let stamp = environment.join("installed.lock");
-    if python.exists() && std::fs::read_to_string(&stamp).is_ok_and(|installed| installed == lock) {
-        return Ok(python);
-    }
-    println!("The fixtures need ONNX and ONNX Runtime for Python: making an environment for them alone.");
-    // Debian ships Python without what makes environments.
-    let probe =
-        Cmd::new("python3").args(["-c", "import ensurepip, venv, sys; sys.exit(sys.version_info < (3, 11))"]);
-    system::ensure(
-        "Python 3.11 or newer, able to make environments, is missing",
-        &probe,
-        &["python3", "python3-venv"],
-    )?;
-    std::fs::create_dir_all(home).with_context(|| format!("cannot make {}", home.display()))?;
-    Cmd::new("python3").args(["-m", "venv", "--clear"]).arg(&environment).run()?;
-    Cmd::new(&python)
-        .args(["-m", "pip", "install", "--disable-pip-version-check", "--require-hashes", "--no-deps", "--only-binary", ":all:", "-r", LOCK])
-        .run()
-        .context("pip could not install the fixtures' packages: is there a network, or a mirror in pip's settings?")?;
-    std::fs::write(&stamp, lock).with_context(|| format!("cannot write {}", stamp.display()))?;
-    Ok(python)
+    python::environment(home, "python", LOCK, "The fixtures need ONNX and ONNX Runtime for Python")
 }

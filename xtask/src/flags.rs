@@ -25,6 +25,8 @@ pub(crate) enum Verb {
     Test(Test),
     /// The browser-backed tests alone.
     E2e(E2e),
+    /// The server before clients that others wrote: Triton's, OpenAI's, Prometheus' parser, OpenTelemetry's schema.
+    Clients(Clients),
     /// Cut every model by every strategy and have onnxruntime show that the parts together are the whole.
     Shards(Shards),
     /// A benchmark of the pool, in release mode.
@@ -96,6 +98,16 @@ pub(crate) struct E2e {
     /// How often `--memory` loads and unloads a model.
     #[arg(long, value_name = "N", default_value_t = 2_000)]
     pub(crate) cycles: usize,
+}
+
+#[derive(Debug, Default, Args)]
+pub(crate) struct Clients {
+    /// The long form: all backends, browsers that are killed, thousands of connections more. Takes some minutes more.
+    #[arg(long)]
+    pub(crate) full: bool,
+    /// Run only the tests whose names fit this expression, as pytest has them.
+    #[arg(long, value_name = "EXPR")]
+    pub(crate) only: Option<String>,
 }
 
 #[derive(Debug, Default, Args)]

@@ -10,6 +10,7 @@
 mod bench;
 mod checks;
 mod ci;
+mod clients;
 mod compile;
 mod demo;
 mod e2e;
@@ -21,6 +22,7 @@ mod leftovers;
 mod metadata;
 mod page_check;
 mod postgres;
+mod python;
 mod setup;
 mod sh;
 mod shards;
@@ -41,6 +43,7 @@ fn main() -> ExitCode {
         Verb::Demo => demo::run(),
         Verb::Test(flags) => test::run(&flags),
         Verb::E2e(flags) => e2e::run(&flags),
+        Verb::Clients(flags) => clients::run(&flags),
         Verb::Shards(flags) => shards::run(&flags),
         Verb::Bench(flags) => bench::run(&flags),
         Verb::Tidy => tidy::run(),
