@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tensor::{DType, NamedTensor, Tensor, TensorSpec};
+use tokenizers::Tokenizer;
 
 use crate::error::ServiceError;
 use crate::repository::{Hub, Pooling, Served};
@@ -76,6 +77,12 @@ impl Embedder {
             )),
             _ => Ok(()),
         }
+    }
+
+    /// Whether the model has all of these tokens, where a caller made them himself.
+    pub(crate) fn known(&self, texts: &[Vec<u32>]) -> Result<(), ServiceError> {
+        let tokenizer = self.served.hub.tokenizer().map_err(|why| unsuited(&self.served, &why))?;
+        texts.iter().try_for_each(|tokens| known(&tokenizer, tokens, "input"))
     }
 
     /// The inputs for one text.
@@ -172,6 +179,18 @@ pub(crate) async fn tokenize(
     work.await.unwrap_or_else(|_| Err(ServiceError::Internal("the tokenizer was lost".to_owned())))
 }
 
+/// Whether the model's vocabulary has these tokens. What a browser computes for others is not defined: some fail, others
+/// answer as if it were another one.
+pub(crate) fn known(tokenizer: &Tokenizer, tokens: &[u32], name: &'static str) -> Result<(), ServiceError> {
+    match tokens.iter().find(|&&token| tokenizer.id_to_token(token).is_none()) {
+        None => Ok(()),
+        Some(token) => {
+            let why = format!("holds the token {token}, which is none of the model's");
+            Err(ServiceError::BadParameter { name, why })
+        }
+    }
+}
+
 fn unsuited(served: &Served, why: &str) -> ServiceError {
     ServiceError::Unsuited { name: served.name.clone(), what: "embed texts", why: why.to_owned() }
 }
@@ -179,6 +198,16 @@ fn unsuited(served: &Served, why: &str) -> ServiceError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tokens_that_are_none_are_refused() {
+        let level = r#"{"type": "WordLevel", "vocab": {"a": 0, "b": 1}, "unk_token": "a"}"#;
+        let json = format!(r#"{{"version": "1.0", "added_tokens": [], "model": {level}}}"#);
+        let tokenizer = Tokenizer::from_bytes(json).expect("a tokenizer");
+        assert!(known(&tokenizer, &[0, 1], "input").is_ok());
+        let error = known(&tokenizer, &[1, u32::MAX], "input").expect_err("there is no such token");
+        assert_eq!(error.to_string(), "input holds the token 4294967295, which is none of the model's");
+    }
 
     fn hub(pooling: &str) -> Hub {
         let folder = tempfile::tempdir().expect("a folder");

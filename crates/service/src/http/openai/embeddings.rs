@@ -84,7 +84,10 @@ pub(in crate::http) async fn embeddings(
         return Err(ServiceError::BadParameter { name: "input", why }.into());
     }
     let tokens = match texts {
-        Texts::Tokens(all) => all,
+        Texts::Tokens(all) => {
+            embedder.known(&all)?;
+            all
+        }
         Texts::Words(all) => tokenize(Arc::clone(&served), all, true).await?,
     };
     embedder.check(&tokens)?;
