@@ -71,9 +71,6 @@ pub enum ServiceError {
         /// What it lacks.
         why: String,
     },
-    /// Something that the protocol has and this server does not.
-    #[error("{0} is not supported")]
-    Unsupported(&'static str),
     /// The body is longer than the server takes.
     #[error("the body is longer than {limit} bytes, which is the most that this server takes")]
     BodyTooLarge {
@@ -89,6 +86,9 @@ pub enum ServiceError {
     /// The body broke off.
     #[error("the body could not be read: {0}")]
     BodyBroken(String),
+    /// The body is compressed in a way that the server does not read.
+    #[error("the body is compressed in a way that is not known: use gzip, deflate or none")]
+    UnknownEncoding,
     /// There is no token, or one that is not known.
     #[error("{0}")]
     Unauthorized(&'static str),
@@ -148,9 +148,9 @@ impl ServiceError {
             | Self::BadParameter { .. }
             | Self::Unsuited { .. }
             | Self::BodyBroken(_) => StatusCode::BAD_REQUEST,
-            Self::Unsupported(_) => StatusCode::NOT_IMPLEMENTED,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTimeout { .. } => StatusCode::REQUEST_TIMEOUT,
+            Self::UnknownEncoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Unauthorized(_) => StatusCode::UNAUTHORIZED,
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::NoRoute(_) => StatusCode::NOT_FOUND,
@@ -177,7 +177,6 @@ impl ServiceError {
             other => match other.status() {
                 StatusCode::NOT_FOUND => Code::NotFound,
                 StatusCode::BAD_REQUEST => Code::InvalidArgument,
-                StatusCode::NOT_IMPLEMENTED => Code::Unimplemented,
                 StatusCode::PAYLOAD_TOO_LARGE | StatusCode::TOO_MANY_REQUESTS => Code::ResourceExhausted,
                 StatusCode::REQUEST_TIMEOUT | StatusCode::GATEWAY_TIMEOUT => Code::DeadlineExceeded,
                 StatusCode::UNAUTHORIZED => Code::Unauthenticated,
@@ -216,10 +215,10 @@ impl ServiceError {
             Self::BadRequest(_) => "bad_request",
             Self::BadParameter { .. } => "bad_parameter",
             Self::Unsuited { .. } => "unsuited",
-            Self::Unsupported(_) => "unsupported",
             Self::BodyTooLarge { .. } => "body_too_large",
             Self::BodyTimeout { .. } => "body_timeout",
             Self::BodyBroken(_) => "body_broken",
+            Self::UnknownEncoding => "unknown_encoding",
             Self::Unauthorized(_) => "unauthorized",
             Self::Forbidden(_) => "forbidden",
             Self::NoRoute(_) => "no_route",
@@ -244,7 +243,9 @@ impl ServiceError {
             message.push_str(&error.to_string());
             cause = error.source();
         }
-        message
+        // What a page says may have several.
+        let lines: Vec<&str> = message.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        lines.join(" ")
     }
 }
 
@@ -296,5 +297,16 @@ pub(crate) fn shortened(text: &str) -> String {
     match text.char_indices().nth(MOST) {
         Some((at, _)) => format!("{}…", &text[..at]),
         None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_one_line() {
+        let error = ServiceError::BadRequest("one\r\n  two\n\nthree\n".to_owned());
+        assert_eq!(error.message(), "the request is not valid: one two three");
     }
 }

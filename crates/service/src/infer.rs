@@ -107,7 +107,7 @@ impl Wishes {
                     return refused("classification", "is not supported: ask for the output itself");
                 }
                 if output.parameters.keys().any(|key| key.starts_with("shared_memory_")) {
-                    return Err(ServiceError::Unsupported("shared memory"));
+                    return refused("shared_memory_region", "is not supported: there is no shared memory");
                 }
             }
             let known = |name: &str| {

@@ -5,6 +5,7 @@ use axum::http::{HeaderMap, header};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
 use serde::de::DeserializeOwned;
+use tensor::oip::Object;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::error::ServiceError;
@@ -71,7 +72,7 @@ pub(super) async fn read(
     Ok(Held { bytes, _room: room })
 }
 
-/// Reads a body that is JSON.
+/// Reads a body that is a JSON object; one that is empty stands for an empty object.
 pub(super) async fn json<T: DeserializeOwned>(
     service: &Service,
     headers: &HeaderMap,
@@ -79,5 +80,6 @@ pub(super) async fn json<T: DeserializeOwned>(
 ) -> Result<T, ServiceError> {
     let held = read(service, headers, body).await?;
     let text = if held.bytes.is_empty() { b"{}".as_slice() } else { &held.bytes };
-    serde_json::from_slice(text).map_err(|error| ServiceError::BadRequest(error.to_string()))
+    let read = serde_json::from_slice(text).map_err(|error| ServiceError::BadRequest(error.to_string()));
+    read.map(|Object(read)| read)
 }

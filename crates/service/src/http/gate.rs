@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use bytes::Bytes;
@@ -81,11 +81,15 @@ pub(super) async fn pass(State(service): State<Service>, mut request: Request, n
     // Of looks at the server, nobody wants traces.
     let trace =
         if works { Trace::begin(service.parts().exporter.as_ref(), traceparent) } else { Trace::default() };
-    let authorization = request.headers().get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
-    let admitted = if health {
-        Ok(Admitted { name: None, admin: false })
-    } else {
-        service.tokens().admit(authorization, began)
+    let mut authorization =
+        request.headers().get_all(header::AUTHORIZATION).iter().map(HeaderValue::as_bytes);
+    let admitted = match (health, authorization.next(), authorization.next()) {
+        (true, ..) => Ok(Admitted { name: None, admin: false }),
+        // Whoever stands between may have looked at the other one.
+        (false, Some(_), Some(_)) => {
+            Err(ServiceError::Unauthorized("there is more than one Authorization header"))
+        }
+        (false, one, _) => service.tokens().admit(one, began),
     };
     let going = match (&admitted, works) {
         (Ok(_), true) => service.enter().map(Some),
@@ -105,9 +109,22 @@ pub(super) async fn pass(State(service): State<Service>, mut request: Request, n
     let end = End { service, told: Some(told), status: GONE, refusal: None };
     let response = match refused {
         Some(error) => refuse(style, &error),
-        None => next.run(request).await,
+        None => words(style, next.run(request).await),
     };
     finish(response, end)
+}
+
+/// Puts what a layer refused without a word into the words of the protocol.
+fn words(style: Style, response: Response) -> Response {
+    // The layer that decompresses says what it reads, and nothing else.
+    match response.headers().get(header::ACCEPT_ENCODING) {
+        Some(known) if response.status() == StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+            let mut told = refuse(style, &ServiceError::UnknownEncoding);
+            told.headers_mut().insert(header::ACCEPT_ENCODING, known.clone());
+            told
+        }
+        _ => response,
+    }
 }
 
 /// What is told about a request when it is over.
@@ -211,12 +228,40 @@ pub(super) fn admin(caller: &Caller) -> Result<(), ServiceError> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[track_caller]
     fn check(id: &'static str, kept: bool) {
         let headers = HeaderMap::from_iter([(REQUEST_ID.clone(), HeaderValue::from_static(id))]);
         assert_eq!(&*request_id(&headers) == id, kept, "{id}");
+    }
+
+    #[test]
+    fn the_document_describes_every_route_and_no_other() {
+        let document: serde_json::Value = serde_json::from_str(crate::http::OPENAPI).expect("it is JSON");
+        let paths = document["paths"].as_object().expect("it has paths");
+        let described: BTreeSet<&str> = paths.keys().map(String::as_str).collect();
+        // gRPC has a description of its own.
+        let routes: BTreeSet<&str> =
+            ROUTES.iter().copied().filter(|&route| route != crate::grpc::ROUTE).collect();
+        assert_eq!(described, routes);
+    }
+
+    #[tokio::test]
+    async fn a_compression_that_is_not_known_is_refused_in_words() {
+        for (style, of) in [(Style::Inference, "/error"), (Style::OpenAi, "/error/message")] {
+            let mut bare = Response::new(Body::empty());
+            *bare.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+            bare.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip,deflate"));
+            let told = words(style, bare);
+            assert_eq!(told.status(), StatusCode::UNSUPPORTED_MEDIA_TYPE);
+            assert!(told.extensions().get::<Refusal>().is_some());
+            let body = axum::body::to_bytes(told.into_body(), 1 << 10).await.expect("a body");
+            let body: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
+            assert!(body.pointer(of).is_some_and(serde_json::Value::is_string), "{body}");
+        }
     }
 
     #[test]

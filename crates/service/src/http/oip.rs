@@ -7,8 +7,8 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::Deserialize;
-use serde_json::{Value, json};
-use tensor::oip::{BinaryMessage, InferRequest, InferResponse, Limits as MessageLimits};
+use serde_json::json;
+use tensor::oip::{BinaryMessage, InferRequest, InferResponse, Limits as MessageLimits, Parameters};
 use tokio::time::Instant;
 
 use super::answer::{Style, refuse};
@@ -160,15 +160,22 @@ async fn run(
 
 fn read(headers: &HeaderMap, bytes: bytes::Bytes) -> Result<InferRequest, ServiceError> {
     let limits = MessageLimits::default();
-    let Some(length) = headers.get(&HEADER_LENGTH) else {
-        return Ok(InferRequest::from_json(&bytes, &limits)?);
-    };
-    let length = length.to_str().ok().and_then(|text| text.parse::<u64>().ok());
-    let length = length.ok_or_else(|| ServiceError::BadParameter {
+    match header_length(headers)? {
+        None => Ok(InferRequest::from_json(&bytes, &limits)?),
+        Some(length) => Ok(InferRequest::from_binary(bytes, length, &limits)?),
+    }
+}
+
+/// The bytes of the JSON, where there is binary data behind it.
+fn header_length(headers: &HeaderMap) -> Result<Option<u64>, ServiceError> {
+    let mut all = headers.get_all(&HEADER_LENGTH).iter();
+    let Some(length) = all.next() else { return Ok(None) };
+    let text = length.to_str().ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    let length = text.and_then(|text| text.parse().ok()).filter(|_| all.next().is_none());
+    length.map(Some).ok_or_else(|| ServiceError::BadParameter {
         name: "Inference-Header-Content-Length",
-        why: "must be a whole number: the bytes of the JSON before the binary data".to_owned(),
-    })?;
-    Ok(InferRequest::from_binary(bytes, length, &limits)?)
+        why: "must be one whole number: the bytes of the JSON before the binary data".to_owned(),
+    })
 }
 
 fn in_json(response: &InferResponse) -> Result<Response, ServiceError> {
@@ -205,6 +212,12 @@ pub(super) async fn index(State(service): State<Service>, headers: HeaderMap, bo
     Ok(Json(all).into_response())
 }
 
+#[derive(Debug, Default, Deserialize)]
+struct LoadRequest {
+    #[serde(default)]
+    parameters: Parameters,
+}
+
 pub(super) async fn load(
     State(service): State<Service>,
     Extension(caller): Extension<Caller>,
@@ -214,8 +227,8 @@ pub(super) async fn load(
 ) -> Answer {
     admin(&caller)?;
     let model = named(path)?;
-    let request: Value = body::json(&service, &headers, body).await?;
-    if request["parameters"].as_object().is_some_and(|parameters| !parameters.is_empty()) {
+    let LoadRequest { parameters } = body::json(&service, &headers, body).await?;
+    if !parameters.is_empty() {
         let why = "are not supported: models come from the server's own folder".to_owned();
         return Err(ServiceError::BadParameter { name: "parameters of a load", why }.into());
     }
@@ -232,7 +245,7 @@ pub(super) async fn unload(
 ) -> Answer {
     admin(&caller)?;
     let model = named(path)?;
-    let _: Value = body::json(&service, &headers, body).await?;
+    let _: Parameters = body::json(&service, &headers, body).await?;
     service.unload(&model).await?;
     Ok(Json(json!({})).into_response())
 }
@@ -273,5 +286,32 @@ impl Service {
             Err(error) => return Err(error),
         };
         Ok(found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(values: &[&'static str], want: Option<Option<u64>>) {
+        let one = |value: &&'static str| (HEADER_LENGTH.clone(), HeaderValue::from_static(value));
+        let headers: HeaderMap = HeaderMap::from_iter(values.iter().take(1).map(one));
+        let headers = values.iter().skip(1).fold(headers, |mut headers, value| {
+            headers.append(HEADER_LENGTH.clone(), HeaderValue::from_static(value));
+            headers
+        });
+        assert_eq!(header_length(&headers).ok(), want, "{values:?}");
+    }
+
+    #[test]
+    fn the_length_of_the_json_is_one_whole_number() {
+        check(&[], Some(None));
+        check(&["0"], Some(Some(0)));
+        check(&["18446744073709551615"], Some(Some(u64::MAX)));
+        for wrong in ["", "+2", "-1", " 2", "2.0", "0x2", "18446744073709551616"] {
+            check(&[wrong], None);
+        }
+        check(&["2", "2"], None);
     }
 }

@@ -175,7 +175,9 @@ impl Repository {
         };
         let found = match version.filter(|version| !version.is_empty()) {
             Some(text) => {
-                let found = text.parse::<u64>().ok().and_then(|number| versions.get(&number));
+                let number = Some(text).filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+                let found =
+                    number.and_then(|text| text.parse::<u64>().ok()).and_then(|number| versions.get(&number));
                 found.ok_or_else(|| ServiceError::UnknownVersion {
                     name: name.to_owned(),
                     version: shortened(text),

@@ -8,7 +8,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::write::{JsonData, non_finite};
-use super::{Limits, OipError, data};
+use super::{Limits, Object, OipError, data};
 use crate::{DType, NamedTensor, Shape, Tensor};
 
 /// Named settings of a message or a tensor: a JSON object.
@@ -70,14 +70,14 @@ pub(super) fn split(mut message: Bytes, header_len: u64) -> Result<(Bytes, Bytes
 
 /// Reads the tensors of a message; `binary` is what stands behind the header.
 pub(super) fn read_tensors(
-    tensors: Vec<TensorIn<'_>>,
+    tensors: Vec<Object<TensorIn<'_>>>,
     mut binary: Bytes,
     limits: &Limits,
 ) -> Result<Vec<NamedTensor>, OipError> {
     at_most("tensor count", tensors.len() as u64, limits.max_tensors as u64)?;
     let mut budget = limits.max_elements;
     let mut read = Vec::with_capacity(tensors.len());
-    for tensor in tensors {
+    for Object(tensor) in tensors {
         let (name, tensor) = read_tensor(tensor, &mut binary, &mut budget, limits)?;
         read.push(NamedTensor::new(name, tensor));
     }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::message::{TensorIn, TensorOut, read_tensors, split, to_json, write_tensors};
-use super::{BinaryMessage, Limits, OipError, Parameters};
+use super::{BinaryMessage, Limits, Object, OipError, Parameters};
 use crate::NamedTensor;
 
 /// An output that a request asks for.
@@ -38,9 +38,9 @@ struct RequestIn<'a> {
     #[serde(default)]
     parameters: Parameters,
     #[serde(borrow)]
-    inputs: Vec<TensorIn<'a>>,
+    inputs: Vec<Object<TensorIn<'a>>>,
     #[serde(default)]
-    outputs: Vec<RequestedOutput>,
+    outputs: Vec<Object<RequestedOutput>>,
 }
 
 #[derive(Serialize)]
@@ -74,9 +74,10 @@ impl InferRequest {
     }
 
     fn read(header: &[u8], binary: Bytes, limits: &Limits) -> Result<Self, OipError> {
-        let RequestIn { id, parameters, inputs, outputs } =
+        let Object(RequestIn { id, parameters, inputs, outputs }) =
             serde_json::from_slice(header).map_err(OipError::Json)?;
         let inputs = read_tensors(inputs, binary, limits)?;
+        let outputs = outputs.into_iter().map(|Object(output)| output).collect();
         let request = Self { id, parameters, inputs, outputs };
         let wrong = |of: &str, parameter| {
             let (of, expected) = (of.to_owned(), "true or false");

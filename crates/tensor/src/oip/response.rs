@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::message::{TensorIn, TensorOut, read_tensors, split, to_json, write_tensors};
-use super::{BinaryMessage, Limits, OipError, Parameters};
+use super::{BinaryMessage, Limits, Object, OipError, Parameters};
 use crate::NamedTensor;
 
 /// The response to an inference request that succeeded.
@@ -32,7 +32,7 @@ struct ResponseIn<'a> {
     #[serde(default)]
     parameters: Parameters,
     #[serde(borrow)]
-    outputs: Vec<TensorIn<'a>>,
+    outputs: Vec<Object<TensorIn<'a>>>,
 }
 
 #[derive(Serialize)]
@@ -67,7 +67,7 @@ impl InferResponse {
     }
 
     fn read(header: &[u8], binary: Bytes, limits: &Limits) -> Result<Self, OipError> {
-        let ResponseIn { model_name, model_version, id, parameters, outputs } =
+        let Object(ResponseIn { model_name, model_version, id, parameters, outputs }) =
             serde_json::from_slice(header).map_err(OipError::Json)?;
         let outputs = read_tensors(outputs, binary, limits)?;
         Ok(Self { model_name, model_version, id, parameters, outputs })

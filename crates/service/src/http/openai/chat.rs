@@ -10,6 +10,7 @@ use minijinja::value::Serde;
 use minijinja::{Environment, Error, ErrorKind};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use tensor::oip::Object;
 use tokio::time::Instant;
 
 use super::prompt::{Finish, Settings, Writing};
@@ -30,13 +31,13 @@ const MOST_STEPS: u64 = 5_000_000;
 #[derive(Debug, Deserialize)]
 struct Request {
     model: String,
-    messages: Vec<Message>,
+    messages: Vec<Object<Message>>,
     #[serde(default)]
     logprobs: Option<bool>,
     #[serde(default)]
     tools: Option<Vec<Value>>,
     #[serde(default)]
-    response_format: Option<ResponseFormat>,
+    response_format: Option<Object<ResponseFormat>>,
     #[serde(flatten)]
     settings: Settings,
 }
@@ -59,7 +60,7 @@ struct Message {
 #[serde(untagged, expecting = "content must be a text, or a list of parts of type text")]
 enum Content {
     Text(String),
-    Parts(Vec<Part>),
+    Parts(Vec<Object<Part>>),
 }
 
 #[derive(Debug, Deserialize)]
@@ -90,9 +91,10 @@ pub(in crate::http) async fn chat(
     let Request { model, messages, logprobs, tools, response_format, settings } = request;
     refuse_setting("logprobs", logprobs == Some(true))?;
     refuse_setting("tools", tools.is_some_and(|tools| !tools.is_empty()))?;
-    refuse_setting("response_format", response_format.is_some_and(|format| format.kind != "text"))?;
+    refuse_setting("response_format", response_format.is_some_and(|Object(format)| format.kind != "text"))?;
     let served = service.repository().find(&model, None)?;
-    let messages = messages.into_iter().map(Message::said).collect::<Result<Vec<_>, _>>()?;
+    let messages =
+        messages.into_iter().map(|Object(message)| message.said()).collect::<Result<Vec<_>, _>>()?;
     if messages.is_empty() {
         let why = "must hold at least one message".to_owned();
         return Err(ServiceError::BadParameter { name: "messages", why }.into());
@@ -128,7 +130,7 @@ impl Message {
             Content::Text(text) => text,
             Content::Parts(parts) => {
                 let mut whole = String::new();
-                for Part { kind, text } in parts {
+                for Object(Part { kind, text }) in parts {
                     match (kind.as_str(), text) {
                         ("text", Some(text)) => whole.push_str(&text),
                         _ => {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures_util::stream::BoxStream;
 use pool_core::{Phase, RunError};
 use serde::Deserialize;
+use tensor::oip::Object;
 use tokenizers::Tokenizer;
 use tokio::time::Instant;
 
@@ -36,7 +37,7 @@ pub(super) struct Settings {
     #[serde(default)]
     pub(super) stream: Option<bool>,
     #[serde(default)]
-    stream_options: Option<StreamOptions>,
+    stream_options: Option<Object<StreamOptions>>,
     #[serde(default)]
     n: Option<u64>,
     #[serde(default)]
@@ -81,7 +82,7 @@ impl Finish {
 impl Settings {
     /// Whether the last event of a stream tells how many tokens there were.
     pub(super) fn wants_usage(&self) -> bool {
-        self.stream_options.as_ref().is_some_and(|options| options.include_usage)
+        self.stream_options.as_ref().is_some_and(|Object(options)| options.include_usage)
     }
 
     fn check(&self) -> Result<(), ServiceError> {
@@ -95,8 +96,7 @@ impl Settings {
         if self.top_p.is_some_and(|value| !(value > 0.0 && value <= 1.0)) {
             return refused("top_p", "must be above 0 and at most 1");
         }
-        let wanted = self.max_completion_tokens.or(self.max_tokens);
-        if wanted == Some(0) {
+        if self.max_tokens == Some(0) || self.max_completion_tokens == Some(0) {
             return refused("max_tokens", "must be at least 1");
         }
         super::refuse_setting("frequency_penalty", self.frequency_penalty.is_some_and(|value| value != 0.0))?;
@@ -352,6 +352,32 @@ mod tests {
         }
         out.push_str(&written.rest());
         assert_eq!((out.as_str(), written.stopped), (want, stopped));
+    }
+
+    #[track_caller]
+    fn refused(json: serde_json::Value, want: Option<&str>) {
+        let settings = serde_json::from_value::<Settings>(json.clone()).map_err(|error| error.to_string());
+        let checked = settings.and_then(|settings| settings.check().map_err(|error| error.to_string()));
+        match want {
+            None => assert_eq!(checked, Ok(()), "{json}"),
+            Some(want) => {
+                assert!(checked.as_ref().is_err_and(|error| error.contains(want)), "{json}: {checked:?}")
+            }
+        }
+    }
+
+    #[test]
+    fn settings_that_make_no_sense_are_refused() {
+        use serde_json::json;
+        refused(json!({}), None);
+        refused(
+            json!({ "max_tokens": 1, "temperature": 2, "stream_options": { "include_usage": true } }),
+            None,
+        );
+        refused(json!({ "max_tokens": 0 }), Some("at least 1"));
+        refused(json!({ "max_tokens": 0, "max_completion_tokens": 5 }), Some("at least 1"));
+        refused(json!({ "temperature": 2.1 }), Some("0 to 2"));
+        refused(json!({ "stream_options": [true] }), Some("expected an object"));
     }
 
     #[test]
