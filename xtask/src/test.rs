@@ -8,12 +8,12 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use clap::ValueEnum;
 
 use crate::e2e::{Suite, Wants};
-use crate::flags::{Fixtures, Setup, Shards, Test};
+use crate::flags::{Clients, Fixtures, Setup, Shards, Test};
 use crate::home::{HOME_VARIABLE, home};
 use crate::metadata;
 use crate::sh::{self, Cmd, Reported};
 use crate::tally::Tally;
-use crate::{checks, compile, examples, fixtures, page_check, postgres, setup, shards, tidy};
+use crate::{checks, clients, compile, examples, fixtures, page_check, postgres, setup, shards, tidy};
 
 /// What `cargo xtask test` does, in the order in which the sum is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -32,6 +32,8 @@ pub(crate) enum Step {
     Units,
     /// The browser-backed tests that judge how long something takes, or look at everything that the machine runs.
     BrowsersAlone,
+    /// The server before clients that others wrote.
+    Clients,
     /// The other browser-backed tests.
     BrowsersBeside,
     /// The code in the documentation.
@@ -82,6 +84,9 @@ fn all(steps: &mut Steps) {
         Err(anyhow!("not run, because set-up or the fixtures failed"))
     };
     steps.browsers(Step::BrowsersAlone, &suite, Wants::Quiet);
+    if ready {
+        steps.one(Step::Clients);
+    }
     std::thread::scope(|scope| {
         let rows = BESIDE.map(|row| {
             let aside = |&step: &Step| (step, Aside::run(step));
@@ -117,6 +122,7 @@ impl Step {
                 tally.run(cargo_test()?.args(["--lib", "--bins"]).args(tests))
             }
             Self::BrowsersAlone => Suite::build(None)?.run(Wants::Quiet, tally),
+            Self::Clients => clients::run_into(&Clients::default(), tally),
             Self::BrowsersBeside => Suite::build(None)?.run(Wants::Nothing, tally),
             Self::DocTests => tally.run(cargo_test()?.arg("--doc")),
             Self::Postgres => postgres::run_into(tally),
