@@ -104,6 +104,10 @@ impl Service {
     ///
     /// # Errors
     /// An address that is too wide or taken, or files of TLS that cannot be used. Nothing listens then.
+    #[allow(
+        clippy::unused_async,
+        reason = "it needs a runtime, and addresses may have to be waited for one day"
+    )]
     pub async fn listen(&self, config: ListenConfig) -> Result<Server, ServeError> {
         let ListenConfig { address, tls, allow_anyone } = config;
         let checked = may_listen(address, self.tokens().needed(), allow_anyone);

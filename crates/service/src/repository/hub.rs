@@ -232,7 +232,7 @@ mod tests {
         let hub = hub(&[("config.json", r#"{"vocab_size": 8}"#)]);
         assert_eq!(hub.stranger(&[0, 7, 8, 9]), Ok(Some((8, 8))));
         assert_eq!(hub.stranger(&[0, 7]), Ok(None));
-        assert!(super::Hub::of(Path::new("nowhere")).stranger(&[0]).is_err(), "nothing tells");
+        assert!(Hub::of(Path::new("nowhere")).stranger(&[0]).is_err(), "nothing tells");
     }
 
     #[test]
