@@ -10,7 +10,8 @@ use parking_lot::Mutex;
 use service::{EngineError, Generator, TextRequest};
 use tokio::sync::{OnceCell, mpsc};
 use tokio_util::task::TaskTracker;
-use vocab::ModelHash;
+use vocab::{Backend, ModelHash};
+use webnn_bridge::{Admission, Verdict};
 
 use super::TextShard;
 use super::engine::chain;
@@ -59,7 +60,11 @@ impl TextShards {
         let deploy = || async {
             let accelerator = self.accelerator.upgrade().ok_or(pool_core::RunError::ShuttingDown)?;
             let TextShard { shards, strategy } = self.how.get(name).copied().unwrap_or_default();
-            let options = ShardingOptions::new(shards, strategy);
+            let mut options = ShardingOptions::new(shards, strategy);
+            if !has_gpu(&accelerator) {
+                // A software adapter takes a hundred times as long for a token, and nobody asked for it.
+                options.backends = vec![Backend::Wasm, Backend::WebGpu];
+            }
             let manager = ModelShardingManager::new(&accelerator, &text.path, options);
             // Not held while parts are loaded, which takes its time.
             drop(accelerator);
@@ -117,6 +122,14 @@ impl Generator for TextShards {
         // Its parts are given up with the last text that uses them.
         drop(gone);
     }
+}
+
+/// Whether any page computes on a real adapter.
+fn has_gpu(accelerator: &Accelerator) -> bool {
+    let real = |(backend, verdict): &(Backend, Verdict)| {
+        *backend == Backend::WebGpu && !verdict.software && verdict.verdict != Admission::Rejected
+    };
+    accelerator.pages().iter().any(|page| page.verdicts().iter().any(real))
 }
 
 fn failed(error: ShardingError) -> EngineError {
