@@ -266,8 +266,8 @@ mod tests {
     /// No step is left out of the whole, and none is done twice.
     #[test]
     fn every_step_has_its_place() {
-        let browsers = [Step::BrowsersAlone, Step::BrowsersBeside];
-        let done = [&FIRST[..], &browsers, &BESIDE.concat()].concat();
+        let rest = [Step::BrowsersAlone, Step::Clients, Step::BrowsersBeside];
+        let done = [&FIRST[..], &rest, &BESIDE.concat()].concat();
         for step in Step::value_variants() {
             assert_eq!(done.iter().filter(|one| *one == step).count(), 1, "{step:?}");
         }

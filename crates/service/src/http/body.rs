@@ -7,6 +7,7 @@ use http_body_util::BodyExt as _;
 use serde::de::DeserializeOwned;
 use tensor::oip::Object;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
 
 use crate::error::ServiceError;
 use crate::service::Service;
@@ -15,8 +16,11 @@ use crate::service::Service;
 #[derive(Debug)]
 pub(super) struct Held {
     pub(super) bytes: Bytes,
-    _room: Vec<OwnedSemaphorePermit>,
+    _room: Option<OwnedSemaphorePermit>,
 }
+
+/// Room that a body takes ahead of its bytes: so little that all connections together leave most of it.
+const STEP: u64 = 16 << 10;
 
 /// Reads a body whole.
 ///
@@ -37,13 +41,18 @@ pub(super) async fn read(
     if least > limit {
         return Err(too_large());
     }
-    let mut room = Vec::new();
+    let mut room: Option<OwnedSemaphorePermit> = None;
+    let mut held = 0_u64;
+    // However busily it drips, a body is a part of its request.
+    let end = Instant::now() + limits.max_timeout;
     let mut first: Option<Bytes> = None;
     let mut whole = BytesMut::new();
     let mut length = 0_u64;
     loop {
-        let frame = tokio::time::timeout(limits.body_timeout, body.frame()).await;
-        let frame = frame.map_err(|_| ServiceError::BodyTimeout { after: limits.body_timeout })?;
+        let piece = Instant::now() + limits.body_timeout;
+        let after = if piece < end { limits.body_timeout } else { limits.max_timeout };
+        let frame = tokio::time::timeout_at(piece.min(end), body.frame()).await;
+        let frame = frame.map_err(|_| ServiceError::BodyTimeout { after })?;
         let Some(frame) = frame else { break };
         let frame = frame.map_err(|error| ServiceError::BodyBroken(error.to_string()))?;
         let Ok(data) = frame.into_data() else { continue };
@@ -54,14 +63,21 @@ pub(super) async fn read(
         if length > limit {
             return Err(too_large());
         }
-        room.push(service.hold(data.len() as u64)?);
+        if length > held {
+            let left = announced.map_or(STEP, |announced| announced.saturating_sub(held));
+            let more = (length - held).max(STEP.min(left));
+            let taken = service.hold(more)?;
+            held += more;
+            match &mut room {
+                Some(room) => room.merge(taken),
+                None => room = Some(taken),
+            }
+        }
         // A body of one piece is taken as it is.
         match (first.take(), whole.is_empty()) {
             (None, true) => first = Some(data),
             (before, _) => {
                 if let Some(before) = before {
-                    // What was announced is at most the limit; what was not grows as it comes.
-                    whole.reserve(usize::try_from(announced.unwrap_or(0)).unwrap_or(0).min(1 << 24));
                     whole.extend_from_slice(&before);
                 }
                 whole.extend_from_slice(&data);
