@@ -97,9 +97,9 @@ impl Bench {
         config.models = vec![folder.path().to_owned()];
         for name in batched {
             let mut batching = Batching::default();
-            (batching.max_batch, batching.max_delay) = (16, Duration::from_millis(2));
-            // WebNN compiles a graph for each size.
-            (batching.preferred, batching.fill) = (vec![4, 8], true);
+            (batching.max_batch, batching.max_delay) = (16, Duration::from_millis(5));
+            // WebNN compiles a graph for each size, so there is one. Smaller preferred ones would let batches go early, and small.
+            batching.fill = true;
             let mut settings = ModelSettings::default();
             settings.batching = Some(batching);
             config.model_settings.insert((*name).to_owned(), settings);
