@@ -15,14 +15,7 @@ use tokio::task::JoinSet;
 async fn on_the_way_down_what_was_taken_is_answered_and_what_comes_is_told_when_to_come_again() {
     let bench = Bench::start(|_, _| {}).await;
     bench.worker.always_run(Step::Slow(Duration::from_millis(300)));
-    let mut taken = JoinSet::new();
-    for _ in 0..20 {
-        let (client, url) = (bench.client.clone(), bench.url("/v2/models/a/infer"));
-        taken.spawn(async move { infer(&client, &url, "{}").await });
-    }
-    while bench.service.going() < 20 {
-        tokio::task::yield_now().await;
-    }
+    let mut taken = bench.ask(20, "{}").await;
     bench.service.close();
     let (status, body, after) = bench.infer("{}").await;
     assert_eq!((status, after.as_deref()), (503, Some("1")), "{body}");
@@ -42,14 +35,10 @@ async fn on_the_way_down_what_was_taken_is_answered_and_what_comes_is_told_when_
 async fn a_drain_that_takes_too_long_says_how_many_are_left() {
     let bench = Bench::start(|_, _| {}).await;
     bench.worker.always_run(Step::UntilCancelled);
-    let (client, url) = (bench.client.clone(), bench.url("/v2/models/a/infer"));
-    let asked = tokio::spawn(async move { infer(&client, &url, "{}").await });
-    while bench.service.going() < 1 {
-        tokio::task::yield_now().await;
-    }
+    let mut asked = bench.ask(1, "{}").await;
     assert_eq!(bench.service.drain(Duration::from_millis(50)).await, 1);
     bench.pool.abort();
-    assert_eq!(asked.await.expect("no panic").0, 503);
+    assert_eq!(asked.join_next().await.expect("one").expect("no panic").0, 503);
     bench.end().await;
 }
 
@@ -96,14 +85,7 @@ async fn a_deadline_fires_where_the_request_is() {
 async fn more_requests_than_the_server_takes_are_turned_away() {
     let bench = Bench::start(|config, _| config.limits.max_requests = 2).await;
     bench.worker.always_run(Step::Slow(Duration::from_millis(500)));
-    let mut asked = JoinSet::new();
-    for _ in 0..2 {
-        let (client, url) = (bench.client.clone(), bench.url("/v2/models/a/infer"));
-        asked.spawn(async move { infer(&client, &url, "{}").await });
-    }
-    while bench.service.going() < 2 {
-        tokio::task::yield_now().await;
-    }
+    let mut asked = bench.ask(2, "{}").await;
     let (status, body, after) = bench.infer("{}").await;
     assert_eq!((status, after.is_some()), (503, true), "{body}");
     // Looks at the server are no work.
@@ -203,12 +185,8 @@ async fn bodies_that_are_too_long_or_too_many_take_no_memory() {
 async fn whoever_goes_away_is_counted() {
     let bench = Bench::start(|_, _| {}).await;
     bench.worker.always_run(Step::UntilCancelled);
-    let (client, url) = (bench.client.clone(), bench.url("/v2/models/a/infer"));
-    let asked = tokio::spawn(async move { infer(&client, &url, "{}").await });
-    while bench.service.going() < 1 {
-        tokio::task::yield_now().await;
-    }
-    asked.abort();
+    let mut asked = bench.ask(1, "{}").await;
+    asked.abort_all();
     while bench.service.going() > 0 {
         tokio::task::yield_now().await;
     }

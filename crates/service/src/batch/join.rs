@@ -281,22 +281,16 @@ fn copy(data: &[u8], from: &[usize], to: &[usize], strides: &[usize], fill: &[u8
 
 /// The bytes of one element.
 fn element(dtype: DType, value: f64) -> Result<Vec<u8>, String> {
-    let json = if dtype.is_float() {
-        format!(
-            "{{\"inputs\":[{{\"name\":\"x\",\"shape\":[1],\"datatype\":\"{}\",\"data\":[{value:?}]}}]}}",
-            dtype.oip_name()
-        )
-    } else if dtype == DType::Bool {
-        format!(
-            "{{\"inputs\":[{{\"name\":\"x\",\"shape\":[1],\"datatype\":\"BOOL\",\"data\":[{}]}}]}}",
-            value != 0.0
-        )
-    } else {
-        format!(
-            "{{\"inputs\":[{{\"name\":\"x\",\"shape\":[1],\"datatype\":\"{}\",\"data\":[{value}]}}]}}",
-            dtype.oip_name()
-        )
+    let text = match dtype {
+        DType::Bool => (value != 0.0).to_string(),
+        dtype if dtype.is_float() => format!("{value:?}"),
+        _ => value.to_string(),
     };
+    // As a request would have it, so that the rules of what fits which type are one.
+    let datatype = dtype.oip_name();
+    let json = format!(
+        r#"{{"inputs": [{{"name": "x", "shape": [1], "datatype": "{datatype}", "data": [{text}]}}]}}"#
+    );
     let limits = tensor::oip::Limits::default();
     let read = tensor::oip::InferRequest::from_json(json.as_bytes(), &limits);
     let read = read.map_err(|_| format!("{value} is no value of {}", dtype.oip_name()))?;

@@ -9,6 +9,7 @@ mod settings;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use parking_lot::Mutex;
 use pool_core::{Completed, Constraints, Model, Phase, Request, RunError, RunReport};
@@ -78,6 +79,8 @@ struct Key {
 struct Item {
     inputs: Arc<[NamedTensor]>,
     constraints: Constraints,
+    /// Whether its batch has gone, for whoever has to say where it was.
+    gone: Arc<AtomicBool>,
     answer: oneshot::Sender<Result<Part, BatchError>>,
 }
 
@@ -152,17 +155,26 @@ impl Batcher {
         let key = Key { likeness, outputs, constraints: format!("{rest:?}") };
         let (answer, result) = oneshot::channel();
         let since = Instant::now();
+        let gone = Arc::new(AtomicBool::new(false));
         {
             let mut forming = shared.forming.lock();
             if forming.waiting() >= shared.settings.queue {
                 let capacity = shared.settings.queue;
                 return Err(RunError::QueueFull { capacity, retry_after: shared.settings.max_delay }.into());
             }
-            forming.add(key, Waiting { rows, since, deadline, item: Item { inputs, constraints, answer } });
+            forming.add(
+                key,
+                Waiting {
+                    rows,
+                    since,
+                    deadline,
+                    item: Item { inputs, constraints, gone: Arc::clone(&gone), answer },
+                },
+            );
         }
         shared.changed.notify_one();
         let late = || RunError::DeadlineExceeded {
-            phase: Phase::Running,
+            phase: if gone.load(Relaxed) { Phase::Running } else { Phase::Queued },
             waited: since.elapsed(),
             last_cause: None,
         };
@@ -197,6 +209,7 @@ impl Shared {
                 let _ = waiting.item.answer.send(Err(late.into()));
             }
             for batch in due {
+                batch.members.iter().for_each(|member| member.item.gone.store(true, Relaxed));
                 self.tasks.spawn(Arc::clone(&self).compute(batch));
             }
             let woken = async {
@@ -280,7 +293,7 @@ impl Shared {
     }
 
     async fn one(&self, outputs: Option<Arc<[Arc<str>]>>, member: Waiting<Item>) {
-        let Waiting { deadline, item: Item { inputs, constraints, mut answer }, .. } = member;
+        let Waiting { deadline, item: Item { inputs, constraints, mut answer, gone: _ }, .. } = member;
         let run = self.alone(inputs, outputs, constraints, deadline);
         tokio::select! {
             part = run => drop(answer.send(part)),

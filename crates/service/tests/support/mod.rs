@@ -12,6 +12,7 @@ use service::{
     Engine, EngineError, Library, ListenConfig, ModelFiles, Parts, Server, Service, ServiceConfig, Status,
 };
 use telemetry::Telemetry;
+use tokio::task::JoinSet;
 use vocab::ModelHash;
 
 /// A pool as an engine; a file's contents are its model's identity.
@@ -52,6 +53,9 @@ impl Library for Fake {
         }
     }
 }
+
+/// The status of an answer, its body, and when to come again.
+pub type Answer = (u16, String, Option<String>);
 
 /// A server with one worker, and a folder of models.
 pub struct Bench {
@@ -101,8 +105,21 @@ impl Bench {
     }
 
     /// One inference; its status, its body and when to come again.
-    pub async fn infer(&self, parameters: &str) -> (u16, String, Option<String>) {
+    pub async fn infer(&self, parameters: &str) -> Answer {
         infer(&self.client, &self.url("/v2/models/a/infer"), parameters).await
+    }
+
+    /// So many inferences, all of which the server has taken when this answers.
+    pub async fn ask(&self, count: usize, parameters: &'static str) -> JoinSet<Answer> {
+        let mut asked = JoinSet::new();
+        for _ in 0..count {
+            let (client, url) = (self.client.clone(), self.url("/v2/models/a/infer"));
+            asked.spawn(async move { infer(&client, &url, parameters).await });
+        }
+        while self.service.going() < count {
+            tokio::task::yield_now().await;
+        }
+        asked
     }
 
     pub async fn end(self) {
@@ -113,7 +130,7 @@ impl Bench {
 }
 
 /// One inference with the value 1.5.
-pub async fn infer(client: &reqwest::Client, url: &str, parameters: &str) -> (u16, String, Option<String>) {
+pub async fn infer(client: &reqwest::Client, url: &str, parameters: &str) -> Answer {
     let body = format!(
         r#"{{"parameters": {parameters}, "inputs": [{{"name": "x", "shape": [1], "datatype": "FP32", "data": [1.5]}}]}}"#
     );
