@@ -16,9 +16,12 @@ const fn phase(kind: LatencyKind) -> &'static str {
     }
 }
 
-/// A summary in seconds of quantiles and a sum in milliseconds.
-fn seconds(quantiles_ms: [(f64, f64); 5], sum_ms: f64, count: u64) -> Summary {
-    let quantiles = quantiles_ms.iter().map(|&(quantile, ms)| (quantile, ms / 1e3)).collect();
+/// The quantiles that every summary has; the last one is the maximum.
+const QUANTILES: [f64; 5] = [0.5, 0.9, 0.95, 0.99, 1.0];
+
+/// A summary in seconds of the values at these quantiles and a sum, in milliseconds.
+fn seconds(at_ms: [f64; 5], sum_ms: f64, count: u64) -> Summary {
+    let quantiles = QUANTILES.into_iter().zip(at_ms).map(|(quantile, ms)| (quantile, ms / 1e3)).collect();
     Summary::new(quantiles, sum_ms / 1e3, count)
 }
 
@@ -36,14 +39,8 @@ pub(super) fn requests(latencies: &[LatencySummary]) -> Family {
                     .iter()
                     .find(|one| (one.kind, one.browser, one.backend) == (kind, browser, backend));
                 let summary = found.map_or_else(Summary::empty, |one| {
-                    let quantiles = [
-                        (0.5, one.p50_ms),
-                        (0.9, one.p90_ms),
-                        (0.95, one.p95_ms),
-                        (0.99, one.p99_ms),
-                        (1.0, one.max_ms),
-                    ];
-                    seconds(quantiles, one.sum_ms, one.count)
+                    let at = [one.p50_ms, one.p90_ms, one.p95_ms, one.p99_ms, one.max_ms];
+                    seconds(at, one.sum_ms, one.count)
                 });
                 let labels = vec![
                     ("phase", phase(kind).to_owned()),
@@ -67,14 +64,8 @@ pub(super) fn rungs(rungs: &[RungSummary]) -> Family {
         for &outcome in RungOutcome::ALL {
             let found = rungs.iter().find(|one| (one.rung, one.outcome) == (rung, outcome));
             let summary = found.map_or_else(Summary::empty, |one| {
-                let quantiles = [
-                    (0.5, one.p50_ms),
-                    (0.9, one.p90_ms),
-                    (0.95, one.p95_ms),
-                    (0.99, one.p99_ms),
-                    (1.0, one.max_ms),
-                ];
-                seconds(quantiles, one.sum_ms, one.count)
+                let at = [one.p50_ms, one.p90_ms, one.p95_ms, one.p99_ms, one.max_ms];
+                seconds(at, one.sum_ms, one.count)
             });
             let labels = vec![("rung", rung.as_str().to_owned()), ("outcome", outcome.as_str().to_owned())];
             family.samples.push(Sample::new(labels, summary));
