@@ -4,6 +4,8 @@
 //! 1 the work failed, with one message on standard error; 2 the command line was wrong.
 
 mod browsers;
+mod completions;
+mod man;
 mod out;
 mod run;
 mod serve;
@@ -12,6 +14,7 @@ mod shard;
 mod summary;
 mod telemetry;
 mod trends;
+mod version;
 
 use std::process::ExitCode;
 
@@ -20,7 +23,7 @@ use tracing_subscriber::EnvFilter;
 
 /// A pool of real browsers used as machine-learning workers.
 #[derive(Debug, Parser)]
-#[command(name = "webnn-pool", version, about, max_term_width = 110)]
+#[command(name = "webnn-pool", version, long_version = version::long(), about, max_term_width = 110)]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
@@ -42,6 +45,10 @@ enum Verb {
     Telemetry(telemetry::Args),
     /// What follows from the history: the best browser for each type of model, trends, regressions, recommendations.
     Trends(trends::Args),
+    /// Write the completions of a shell to standard output.
+    Completions(completions::Args),
+    /// Write the manual: the page of the command to standard output, or every page into a folder.
+    Man(man::Args),
 }
 
 /// Why a verb failed: one message for the user.
@@ -73,6 +80,8 @@ pub(crate) fn main() -> ExitCode {
                 Verb::Run(args) => run::run(args).await,
                 Verb::Shard(args) => shard::run(args).await,
                 Verb::Trends(args) => trends::run(args).await,
+                Verb::Completions(args) => completions::run(&args),
+                Verb::Man(args) => man::run(&args),
             }
         };
         // An interrupt drops the work, which kills what it had started.
