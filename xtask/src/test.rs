@@ -13,7 +13,9 @@ use crate::home::{HOME_VARIABLE, home};
 use crate::metadata;
 use crate::sh::{self, Cmd, Reported};
 use crate::tally::Tally;
-use crate::{checks, clients, compile, examples, fixtures, page_check, postgres, release, setup, shards, tidy};
+use crate::{
+    checks, clients, compile, examples, fixtures, page_check, postgres, release, setup, shards, tidy,
+};
 
 /// What `cargo xtask test` does, in the order in which the sum is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -51,7 +51,8 @@ fn groff_has_nothing_to_say_about_the_pages() {
     write(folder.path());
     for entry in std::fs::read_dir(folder.path()).expect("the folder") {
         let path = entry.expect("an entry").path();
-        let Ok(output) = Command::new("groff").args(["-man", "-Tutf8", "-ww", "-z"]).arg(&path).output() else {
+        let Ok(output) = Command::new("groff").args(["-man", "-Tutf8", "-ww", "-z"]).arg(&path).output()
+        else {
             return;
         };
         let said = String::from_utf8_lossy(&output.stderr);

@@ -20,11 +20,17 @@ pub(super) fn release() -> Result<PathBuf> {
         moved.extend(folder.map(|folder| (folder.display().to_string(), name.to_owned())));
     }
     // Separated by a byte that no path holds.
-    let rust: Vec<String> = moved.iter().map(|(from, to)| format!("--remap-path-prefix={from}={to}")).collect();
+    let rust: Vec<String> =
+        moved.iter().map(|(from, to)| format!("--remap-path-prefix={from}={to}")).collect();
     let c: Vec<String> = moved.iter().map(|(from, to)| format!("-ffile-prefix-map={from}={to}")).collect();
     Cmd::cargo("build")
         .args(["--release", "--locked", "--package", "webnn-pool", "--bin", "webnn-pool"])
-        .args(["--config", "profile.release.strip=\"debuginfo\"", "--config", "profile.release.codegen-units=1"])
+        .args([
+            "--config",
+            "profile.release.strip=\"debuginfo\"",
+            "--config",
+            "profile.release.codegen-units=1",
+        ])
         .arg("--target-dir")
         .arg(&target)
         .env("CARGO_ENCODED_RUSTFLAGS", rust.join("\u{1f}"))

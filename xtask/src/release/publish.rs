@@ -12,6 +12,10 @@ use crate::sh::Cmd;
 pub(super) fn dry_run(verify: bool) -> Result<()> {
     let workspace = metadata::load()?;
     let order = order(&workspace)?;
+    let wanting = wanting(&workspace);
+    if !wanting.is_empty() {
+        bail!("not as a registry takes it:\n  {}", wanting.join("\n  "));
+    }
     println!("In this order, those of one line at the same time:");
     for (at, level) in order.iter().enumerate() {
         println!("{:>3}. {}", at + 1, level.join(", "));
@@ -50,13 +54,34 @@ fn needs(member: &Member) -> impl Iterator<Item = &str> {
     member.edges.iter().filter(|edge| !edge.dev).map(|edge| edge.to.as_str())
 }
 
+/// What a manifest must say before a registry takes the crate: what it is, and from which version on its needs do.
+fn wanting(workspace: &Workspace) -> Vec<String> {
+    let published = |name: &str| workspace.member(name).is_ok_and(|member| member.publish);
+    let mut found = Vec::new();
+    for member in workspace.members.iter().filter(|member| member.publish) {
+        let name = &member.name;
+        let missing = member.said.iter().filter(|(_, given)| !given);
+        found.extend(missing.map(|(what, _)| format!("{name} has no {what}")));
+        for edge in &member.edges {
+            if !edge.dev && !edge.has_version {
+                found.push(format!("{name} needs {} without a version", edge.to));
+            }
+            if edge.dev && edge.has_version && !published(&edge.to) {
+                found.push(format!("{name} names a version of {}, which is not published", edge.to));
+            }
+        }
+    }
+    found
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::metadata::Edge;
 
     fn member(name: &str, publish: bool, edges: &[(&str, bool)]) -> Member {
-        let edges = edges.iter().map(|&(to, dev)| Edge { to: to.to_owned(), dev, has_version: !dev }).collect();
+        let edges =
+            edges.iter().map(|&(to, dev)| Edge { to: to.to_owned(), dev, has_version: !dev }).collect();
         Member { name: name.to_owned(), publish, edges, ..Member::default() }
     }
 
@@ -81,23 +106,26 @@ mod tests {
         assert!(error.to_string().starts_with("front need"), "{error}");
     }
 
-    /// What is packed must say what it is, and where its needs come from.
+    #[test]
+    fn what_a_registry_would_refuse_is_named() {
+        let mut front = member("front", true, &[("core", false), ("testing", true)]);
+        front.said = vec![("description", false), ("license", true)];
+        front.edges.iter_mut().for_each(|edge| edge.has_version = edge.dev);
+        let members = vec![front, member("core", true, &[]), member("testing", false, &[])];
+        let wanting = wanting(&Workspace { members, ..Workspace::default() });
+        let expected = [
+            "front has no description",
+            "front needs core without a version",
+            "front names a version of testing, which is not published",
+        ];
+        assert_eq!(wanting, expected);
+    }
+
     #[test]
     fn our_own_crates_have_an_order_and_what_a_registry_asks_for() {
         let workspace = metadata::load().expect("cargo reads this workspace");
         let order = order(&workspace).expect("there is one");
         assert_eq!(order.last().map(Vec::as_slice), Some(&["webnn-pool"][..]));
-        for member in workspace.members.iter().filter(|member| member.publish) {
-            for (what, given) in &member.said {
-                assert!(given, "{}: its manifest has no {what}", member.name);
-            }
-            for edge in member.edges.iter().filter(|edge| !edge.dev) {
-                assert!(edge.has_version, "{} needs {} without a version", member.name, edge.to);
-            }
-            let published = |name: &str| workspace.member(name).is_ok_and(|member| member.publish);
-            for edge in member.edges.iter().filter(|edge| edge.dev && edge.has_version) {
-                assert!(published(&edge.to), "{}: {} has a version but is not published", member.name, edge.to);
-            }
-        }
+        assert_eq!(wanting(&workspace), Vec::<String>::new());
     }
 }

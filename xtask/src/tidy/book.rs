@@ -7,12 +7,14 @@ use super::tree::Tree;
 
 /// The contents, and what leads out of the book.
 pub(super) fn check(tree: &Tree) -> Vec<Violation> {
-    let contents: Vec<(usize, &str)> = tree.text(CONTENTS).map(|text| links(text).collect()).unwrap_or_default();
+    let contents: Vec<(usize, &str)> =
+        tree.text(CONTENTS).map(|text| links(text).collect()).unwrap_or_default();
     let mut found = Vec::new();
     for (path, text) in tree.ending(".md").filter(|(path, _)| path.starts_with(BOOK) && *path != CONTENTS) {
         let name = &path[BOOK.len()..];
-        let mut complain =
-            |file: &str, line, advice| found.push(Violation { file: file.to_owned(), line, rule: "book", advice });
+        let mut complain = |file: &str, line, advice| {
+            found.push(Violation { file: file.to_owned(), line, rule: "book", advice })
+        };
         let chapters: Vec<usize> =
             contents.iter().filter(|(_, target)| *target == name).map(|(line, _)| *line).collect();
         match chapters.as_slice() {

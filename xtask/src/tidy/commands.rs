@@ -36,7 +36,8 @@ fn refused(rest: &str) -> Option<String> {
     let stands_for_one = words.iter().any(|word| is_placeholder(word));
     let error = Flags::try_parse_from(std::iter::once("xtask".to_owned()).chain(words)).err()?;
     let of_a_value = matches!(error.kind(), ErrorKind::InvalidValue | ErrorKind::ValueValidation);
-    if of_a_value && stands_for_one || error.kind() == ErrorKind::DisplayHelp {
+    let help = [ErrorKind::DisplayHelp, ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand];
+    if of_a_value && stands_for_one || help.contains(&error.kind()) {
         return None;
     }
     let said = error.to_string();

@@ -80,7 +80,10 @@ mod tests {
 
     #[test]
     fn words_end_where_the_command_does() {
-        assert_eq!(words("cargo xtask e2e --only 'a or b' # why"), ["cargo", "xtask", "e2e", "--only", "a or b"]);
+        assert_eq!(
+            words("cargo xtask e2e --only 'a or b' # why"),
+            ["cargo", "xtask", "e2e", "--only", "a or b"]
+        );
         assert_eq!(words("a b | c"), ["a", "b"]);
         assert_eq!(words("a #b"), ["a"]);
         assert_eq!(words("a '#' \"\" b#c"), ["a", "#", "", "b#c"]);

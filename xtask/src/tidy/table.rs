@@ -131,7 +131,10 @@ pub(crate) const TROUBLESHOOTING: &str = "docs/troubleshooting.md";
 
 /// Errors without an entry there, each with the reason why no user of the command, the server or the facade meets it.
 pub(crate) const UNSEEN_ERRORS: &[(&str, &str)] = &[
-    ("tensor::FrameError", "page and host are of one version: a bad frame is a bug, told as a protocol violation"),
+    (
+        "tensor::FrameError",
+        "page and host are of one version: a bad frame is a bug, told as a protocol violation",
+    ),
     ("tensor::TensorError", "for who makes tensors in Rust; in a message from outside, `DataError` says it"),
     ("tensor::UnknownDType", "datatypes from outside are those of the protocol, whose own error names them"),
     ("vocab::ParseModelHashError", "hashes come from the pool itself"),
@@ -141,7 +144,10 @@ pub(crate) const UNSEEN_ERRORS: &[(&str, &str)] = &[
     ("recovery::ParseError", "a reading of memory that fails is left out, and the others count"),
     ("recovery::ReadError", "a reading of memory that fails is left out, and the others count"),
     ("sharding::CachesLost", "caches are rebuilt, and only a failure of that is told"),
-    ("sharding::ExecutorConfigError", "the facade sets up the executor and says `a setting of sharding is wrong`"),
+    (
+        "sharding::ExecutorConfigError",
+        "the facade sets up the executor and says `a setting of sharding is wrong`",
+    ),
 ];
 
 /// Where every crate has its section with an invariant.

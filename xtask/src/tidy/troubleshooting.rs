@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use super::Violation;
 use super::markdown::code;
 use super::rust_text::literals;
-use super::table::{UNSEEN_ERRORS, TROUBLESHOOTING};
+use super::table::{TROUBLESHOOTING, UNSEEN_ERRORS};
 use super::tree::Tree;
 
 /// An error of the product, as `thiserror` has it.
@@ -25,7 +25,8 @@ pub(super) fn check(tree: &Tree) -> Vec<Violation> {
     let guide = tree.text(TROUBLESHOOTING).unwrap_or_default();
     let entries = entries(guide);
     let mut found = Vec::new();
-    let messages: Vec<Message<'_>> = product(tree).flat_map(|(path, source)| messages(path, source)).collect();
+    let messages: Vec<Message<'_>> =
+        product(tree).flat_map(|(path, source)| messages(path, source)).collect();
     for message in messages.iter().filter(|message| says_something(&message.text)) {
         let hidden = UNSEEN_ERRORS.iter().any(|(owner, _)| is_of(message, owner));
         if hidden || entries.contains_key(message.text.as_str()) {
@@ -38,18 +39,20 @@ pub(super) fn check(tree: &Tree) -> Vec<Violation> {
         );
         found.push(Violation { file: message.file.to_owned(), line: message.line, rule: "no-entry", advice });
     }
-    let said: Vec<String> = product(tree)
-        .flat_map(|(_, source)| literals(source).into_iter().map(|text| shape(&text)))
-        .collect();
+    let said: Vec<String> =
+        product(tree).flat_map(|(_, source)| literals(source).into_iter().map(|text| shape(&text))).collect();
     for (entry, line) in &entries {
         if !said.iter().any(|said| said == entry) {
-            let advice = format!("nothing says `{entry}` any more: put the message as it is now, with … for what is put in");
+            let advice = format!(
+                "nothing says `{entry}` any more: put the message as it is now, with … for what is put in"
+            );
             found.push(Violation { file: TROUBLESHOOTING.to_owned(), line: *line, rule: "no-error", advice });
         }
     }
     for (owner, _) in UNSEEN_ERRORS {
         if !messages.iter().any(|message| is_of(message, owner)) {
-            let advice = format!("there is no error `{owner}` any more: take it out of xtask's tidy/table.rs");
+            let advice =
+                format!("there is no error `{owner}` any more: take it out of xtask's tidy/table.rs");
             found.push(Violation { file: TROUBLESHOOTING.to_owned(), line: 1, rule: "no-error", advice });
         }
     }
@@ -82,13 +85,14 @@ fn messages<'a>(file: &'a str, source: &'a str) -> Vec<Message<'a>> {
     let source = source.split("#[cfg(test)]").next().unwrap_or_default();
     for (start, _) in source.match_indices("#[error(") {
         let Some(text) = literals(&source[start..]).into_iter().next() else { continue };
-        let between = source[start..].find('"').map_or("", |quote| &source[start + "#[error(".len()..start + quote]);
+        let between =
+            source[start..].find('"').map_or("", |quote| &source[start + "#[error(".len()..start + quote]);
         // `#[error(transparent)]`: another error speaks.
         if !between.trim().is_empty() {
             continue;
         }
         let Some(owner) = owner(source, start) else { continue };
-        let line = source[..start].lines().count() + 1;
+        let line = source[..start].matches('\n').count() + 1;
         found.push(Message { file, line, owner, text: shape(&text) });
     }
     found
@@ -103,7 +107,8 @@ fn owner(source: &str, at: usize) -> Option<&str> {
     };
     // A variant is indented, an attribute of a struct is not.
     let indented = source[..at].rsplit('\n').next().is_some_and(|before| !before.is_empty());
-    let declares = |line: &&str| line.starts_with("pub") || line.starts_with("enum ") || line.starts_with("struct ");
+    let declares =
+        |line: &&str| line.starts_with("pub") || line.starts_with("enum ") || line.starts_with("struct ");
     let line = if indented {
         source[..at].lines().rev().find(declares)?
     } else {
@@ -142,12 +147,19 @@ fn shape(text: &str) -> String {
 
 /// The entries with their lines: code spans that begin a row.
 fn entries(guide: &str) -> BTreeMap<&str, usize> {
-    let rows: BTreeMap<usize, &str> =
-        guide.lines().enumerate().filter(|(_, line)| line.starts_with("| `")).map(|(at, line)| (at + 1, line)).collect();
+    let rows: BTreeMap<usize, &str> = guide
+        .lines()
+        .enumerate()
+        .filter(|(_, line)| line.starts_with("| `"))
+        .map(|(at, line)| (at + 1, line))
+        .collect();
     let begins = |line: usize, text: &str| {
         rows.get(&line).and_then(|row| row.strip_prefix("| `")).is_some_and(|row| row.starts_with(text))
     };
-    code(guide).filter(|code| code.block.is_none() && begins(code.line, code.text)).map(|code| (code.text, code.line)).collect()
+    code(guide)
+        .filter(|code| code.block.is_none() && begins(code.line, code.text))
+        .map(|code| (code.text, code.line))
+        .collect()
 }
 
 #[cfg(test)]

@@ -5,6 +5,8 @@
 
 mod browsers;
 mod completions;
+#[cfg(test)]
+mod documented;
 mod man;
 mod out;
 mod run;

@@ -360,6 +360,13 @@ mod tests {
     }
 
     #[test]
+    fn the_example_for_many_machines_is_read() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/many-machines/pool.toml");
+        let read = read(Path::new(path)).expect("it is right");
+        assert!(read.security.tls().is_some() && read.security.tokens_file.is_some());
+    }
+
+    #[test]
     fn a_file_is_read_and_its_paths_are_its_own() {
         let (folder, path) = file(concat!(
             "models = [\"here\"]\nhistory = \"seen.db\"\nbrowsers = [\"firefox\", \"firefox\"]\n",
