@@ -43,15 +43,15 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    let mut command = Cli::command();
+    // The verb `help` is for the terminal; it has no page.
+    let mut command = Cli::command().disable_help_subcommand(true);
     command.build();
     let Some(dir) = &args.dir else {
         return out::result(std::str::from_utf8(&page(command)?)?.trim_end());
     };
     let unwritable = |path: &Path, error| format!("could not write {}: {error}", path.display());
     std::fs::create_dir_all(dir).map_err(|error| unwritable(dir, error))?;
-    let verbs: Vec<Command> =
-        command.get_subcommands().filter(|verb| verb.get_name() != "help").cloned().collect();
+    let verbs: Vec<Command> = command.get_subcommands().cloned().collect();
     let pages = verbs.len() + 1;
     for command in std::iter::once(command).chain(verbs) {
         let name = command.get_display_name().unwrap_or_else(|| command.get_name());
@@ -65,24 +65,16 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
 /// One page. It holds no date, so that the same program always writes the same.
 fn page(command: Command) -> Result<Vec<u8>, Failure> {
     let name = command.get_display_name().unwrap_or_else(|| command.get_name()).to_owned();
-    let verbs = command.get_subcommands().next().is_some();
     // What the long version adds is about one build; a page is about the program.
-    let version = format!("webnn-pool {}", env!("CARGO_PKG_VERSION"));
-    let man = Man::new(command.disable_help_subcommand(true))
+    let version = env!("CARGO_PKG_VERSION");
+    let man = Man::new(command.version(version).long_version(version))
         .title(name)
         .section("1")
         .date("")
-        .source(version)
+        .source(format!("webnn-pool {version}"))
         .manual("webnn-pool");
     let mut page = Vec::new();
-    man.render_title(&mut page)?;
-    man.render_name_section(&mut page)?;
-    man.render_synopsis_section(&mut page)?;
-    man.render_description_section(&mut page)?;
-    man.render_options_section(&mut page)?;
-    if verbs {
-        man.render_subcommands_section(&mut page)?;
-    }
+    man.render(&mut page)?;
     page.write_all(CLOSING.as_bytes())?;
     Ok(page)
 }
