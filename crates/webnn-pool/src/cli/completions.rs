@@ -18,7 +18,9 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let mut command = with_names(Cli::command());
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut command, "webnn-pool", &mut script);
-    out::result(std::str::from_utf8(&script)?.trim_end())
+    // For bash, clap_complete 4.6 spells a name with a hyphen in two ways, so that nothing below a verb is completed.
+    let script = std::str::from_utf8(&script)?.replace("webnn__subcmd__pool__", "webnn__pool__");
+    out::result(script.trim_end())
 }
 
 /// The command with the names that its options take. When a command line is read, the names' own parsers say more
