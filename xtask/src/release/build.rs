@@ -25,12 +25,7 @@ pub(super) fn release() -> Result<PathBuf> {
     let c: Vec<String> = moved.iter().map(|(from, to)| format!("-ffile-prefix-map={from}={to}")).collect();
     Cmd::cargo("build")
         .args(["--release", "--locked", "--package", "webnn-pool", "--bin", "webnn-pool"])
-        .args([
-            "--config",
-            "profile.release.strip=\"debuginfo\"",
-            "--config",
-            "profile.release.codegen-units=1",
-        ])
+        .args(["--config", "profile.release.strip=\"debuginfo\""])
         .arg("--target-dir")
         .arg(&target)
         .env("CARGO_ENCODED_RUSTFLAGS", rust.join("\u{1f}"))
