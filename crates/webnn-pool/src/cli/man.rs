@@ -24,6 +24,9 @@ The command line was wrong.
 WEBNN_POOL_HOME
 The folder of installed browsers and of the page's runtime. Default: webnn\-pool in the user's folder of data.
 .TP
+WEBNN_POOL_<NAME>_BINARY, WEBNN_POOL_<NAME>_DRIVER
+The program of a browser and of its driver, where it is not the one that is found; the name in capitals with _ for \-.
+.TP
 WEBNN_POOL_LOG
 What is written to standard error, for example warn,webnn_pool::service=info.
 .TP
