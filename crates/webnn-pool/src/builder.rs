@@ -193,12 +193,15 @@ impl AcceleratorBuilder {
             spec
         });
         let specs: Vec<LaunchSpec> = customised.chain(specs).collect();
-        let telemetry = sinks.0.into_iter().fold(Telemetry::builder(), Builder::sink).build();
+        let news = Arc::new(News::default());
+        let listeners = Telemetry::builder().sink(Arc::clone(&news) as _);
+        let telemetry = sinks.0.into_iter().fold(listeners, Builder::sink).build();
         let listener = telemetry.clone();
         let begun = tokio::task::spawn_blocking(move || History::begin(history, listener)).await;
         let (history, learning) = begun.map_err(|_| BuildError::TaskLost)??;
         let pool = Pool::with_learning(pool, telemetry, learning)?;
-        Accelerator::start(pool, history, bridge, (recovery, home), specs, missing, tolerant).await
+        let started = Accelerator::start(pool, history, bridge, (recovery, home), specs, missing, tolerant);
+        Ok(started.await?.with_news(news))
     }
 }
 
