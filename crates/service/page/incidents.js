@@ -34,6 +34,43 @@ function make(incident) {
   return { root, what, fault, end, track };
 }
 
+/** How far back the lanes go. */
+const LANES_MS = 600_000;
+const MOST_LANES = 8;
+
+/** @param {{name: string}} lane */
+function makeLane(lane) {
+  const way = el("div", { class: "way" });
+  return { root: el("div", { class: "lane" }, el("span", {}, lane.name), way), way };
+}
+
+/**
+ * One lane for each browser that had to be revived in the last ten minutes, with when it was not there.
+ * @param {Picture} picture
+ * @param {number} now
+ */
+function lanes(picture, now) {
+  const recent = picture.incidents.filter((one) => one.end === null || one.began + (one.took_ms ?? 0) > now - LANES_MS);
+  const names = [...new Set(recent.map((one) => browser(one.browser)))].slice(0, MOST_LANES);
+  const root = byId("lanes");
+  root.hidden = names.length === 0;
+  keyed(root, [...names.map((name) => ({ name })), { name: "" }], ({ name }) => name, makeLane, (view, { name }) => {
+    if (name === "") {
+      set(view.root, { class: "lane scale" });
+      if (!view.way.firstChild) view.way.append(el("span", {}, "10 min ago"), el("span", {}, "now"));
+      return;
+    }
+    const its = recent.filter((one) => browser(one.browser) === name);
+    keyed(view.way, its, (one) => String(one.seq), () => ({ root: el("span") }), ({ root: bar }, one) => {
+      const end = one.end === null ? now : one.began + (one.took_ms ?? 0);
+      const at = (/** @type {number} */ ms) => Math.max(0, Math.min(1, 1 - (now - ms) / LANES_MS)) * 100;
+      bar.style.left = `${at(one.began).toFixed(2)}%`;
+      bar.style.width = `${(at(end) - at(one.began)).toFixed(2)}%`;
+      set(bar, { class: one.end === null ? "open" : null });
+    });
+  });
+}
+
 /** @returns {(picture: Picture) => void} */
 export function incidents() {
   return (picture) => {
@@ -51,6 +88,7 @@ export function incidents() {
         chipIs(one.mark, tone(rung.outcome), `${rung.rung}${how} · ${time(rung.took_ms)}`);
       });
     });
+    lanes(picture, now);
     byId("incidents-empty").hidden = picture.incidents.length > 0;
     const done = picture.incidents.filter((one) => one.end === "recovered").length;
     const going = picture.incidents.filter((one) => one.end === null).length;

@@ -82,6 +82,7 @@ function show() {
     if (!frame) return;
     banner(frame);
     views.forEach((view) => view(picture));
+    set(document.body, { "data-at": frame.unix_ms });
     say(byId("version"), about?.server.version ?? "");
     const { watchers, skipped, lost } = frame.feed;
     const spared = skipped + lost > 0 ? `; ${skipped} messages were skipped and ${lost} events not kept` : "";

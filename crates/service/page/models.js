@@ -42,6 +42,8 @@ const number = () => el("td", { class: "number" });
 
 /** Where a model is loaded. @param {Frame} frame @param {string} model */
 function places(frame, model) {
+  const flow = frame.shards.find((one) => one.model === model);
+  if (flow) return `${flow.stages.length} shards, ${rate(flow.per_second)} steps/s`;
   /** @type {string[]} */
   const all = [];
   for (const worker of frame.workers) {

@@ -6,7 +6,7 @@
 import { byId, el, say, set } from "./dom.js";
 import { Total } from "./picture.js";
 import { TIERS } from "./rings.js";
-import { rate, time } from "./words.js";
+import { clock, rate, time } from "./words.js";
 
 /** @typedef {import("./picture.js").Picture} Picture */
 
@@ -49,6 +49,16 @@ function colours() {
   return { ink: of("--soft"), line: of("--line"), "": of("--accent"), second: of("--second"), third: of("--bad"), fill: of("--accent-soft") };
 }
 
+/**
+ * A tick of the time axis: with seconds where ticks are closer than minutes.
+ * @param {number} seconds
+ * @param {number[]} ticks
+ */
+function moment(seconds, ticks) {
+  const whole = clock(seconds * 1_000);
+  return ticks.length > 1 && ticks[1] - ticks[0] < 60 ? whole : whole.slice(0, 5);
+}
+
 /** What a plot shows, in words. @param {Kind} kind @param {(number|null)[][]} values @param {string} range */
 function summary(kind, values, range) {
   const parts = kind.lines.map(({ name }, index) => {
@@ -87,7 +97,7 @@ function plot(kind, UPlot, canvas) {
     cursor: { drag: { x: false, y: false }, points: { show: false } },
     scales: { y: { range: (/** @type {unknown} */ _, /** @type {number} */ low, /** @type {number|null} */ high) => [Math.min(0, low ?? 0), Math.max((high ?? 0) * 1.1, 1)] } },
     axes: [
-      { ...axis, values: "{HH}:{mm}", space: 70, size: 30 },
+      { ...axis, space: 84, size: 30, values: (/** @type {unknown} */ _, /** @type {number[]} */ ticks) => ticks.map((tick) => moment(tick, ticks)) },
       { ...axis, size: 66, space: 34, values: (/** @type {unknown} */ _, /** @type {number[]} */ ticks) => ticks.map((tick) => kind.words(tick)) },
     ],
     series: [{}, ...series],

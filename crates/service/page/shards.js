@@ -12,7 +12,7 @@ import { backend, browser, bytes, count, rate, time } from "./words.js";
 
 /** Stages that are drawn; the table has them all. */
 const MOST = 24;
-const [BOX, GAP, END, TALL, TOP] = [176, 104, 62, 86, 34];
+const [BOX, GAP, END, TALL] = [200, 104, 62, 86];
 
 /** Where a stage's left side is. @param {number} index */
 const left = (index) => END + GAP + index * (BOX + GAP);
@@ -31,23 +31,28 @@ function cut(text, most) {
 function draw(flow) {
   const stages = flow.stages.slice(0, MOST);
   const width = left(stages.length) + END;
-  const height = TOP + TALL + 30;
+  const index = new Map(stages.map((stage, at) => [stage.stage, at]));
+  const ends = flow.hops.map((hop) => ({
+    bytes: hop.bytes,
+    from: hop.from === null ? -1 : index.get(hop.from),
+    to: hop.to === null ? stages.length : index.get(hop.to),
+  }));
+  // Arrows that pass a stage by go over it.
+  const TOP = ends.some(({ from, to }) => from !== undefined && to !== undefined && to - from > 1) ? 36 : 6;
+  const height = TOP + TALL + 26;
   const middle = TOP + TALL / 2;
   const sum = stages.map((stage) => `stage ${stage.stage}, ${stage.label}, in ${place(stage)}`).join("; ");
   const root = svg("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `Stages: ${sum}` });
   const text = (/** @type {number} */ x, /** @type {number} */ y, /** @type {string} */ words, look = "", anchor = "start") =>
     svg("text", { x, y, class: look, "text-anchor": anchor }, words);
   root.append(text(END / 2, middle + 4, "caller", "soft", "middle"), text(width - END / 2, middle + 4, "caller", "soft", "middle"));
-  const index = new Map(stages.map((stage, at) => [stage.stage, at]));
   // How wide an arrow is tells how much went along it, beside the figure.
   const most = Math.max(1, ...flow.hops.map((hop) => hop.bytes));
-  for (const hop of flow.hops) {
-    const from = hop.from === null ? -1 : index.get(hop.from);
-    const to = hop.to === null ? stages.length : index.get(hop.to);
+  for (const { from, to, bytes: size } of ends) {
     if (from === undefined || to === undefined) continue;
     const start = from < 0 ? END : left(from) + BOX;
     const end = left(to);
-    const wide = 1.5 + 3 * Math.sqrt(hop.bytes / most);
+    const wide = 1.5 + 3 * Math.sqrt(size / most);
     const over = to - from > 1;
     const line = over
       ? `M${start - 20} ${TOP}C${start} ${TOP - 34},${end - 8} ${TOP - 34},${end + 14} ${TOP - 7}`
@@ -56,7 +61,7 @@ function draw(flow) {
       ? `M${end + 9} ${TOP - 11}l10 9l1 -12z`
       : `M${end - 4} ${middle}l-12 -6v12z`;
     root.append(svg("path", { class: "arrow", d: line, "stroke-width": wide.toFixed(1) }), svg("path", { class: "point", d: point }));
-    root.append(text((start + end) / 2, over ? TOP - 18 : middle - 9, bytes(hop.bytes), "bytes", "middle"));
+    root.append(text((start + end) / 2, over ? TOP - 18 : middle - 9, bytes(size), "bytes", "middle"));
   }
   stages.forEach((stage, at) => {
     const x = left(at);
@@ -64,9 +69,9 @@ function draw(flow) {
     root.append(
       svg("rect", { class: "box", x, y: TOP, width: BOX, height: TALL, rx: 10 }),
       text(x + 12, TOP + 21, label),
-      text(x + 12, TOP + 39, cut(place(stage), 28), "soft"),
+      text(x + 12, TOP + 39, cut(place(stage), 30), "soft"),
       text(x + 12, TOP + 57, `${bytes(stage.weight_bytes)} of weights`, "soft"),
-      text(x + 12, TOP + 75, stage.browser ? `${time(stage.run_ms)} + ${time(stage.transfer_ms)} on the way` : "", "soft"),
+      text(x + 12, TOP + 75, stage.browser ? `${time(stage.run_ms)}, and ${time(stage.transfer_ms)} on the way` : "", "soft"),
       text(x + BOX / 2, TOP + TALL + 19, `shard ${stage.shard}`, "soft", "middle"),
     );
   });

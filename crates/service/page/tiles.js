@@ -60,7 +60,11 @@ const TILES = [
     column: Total.WORKERS,
     look: "",
     big: ({ workers }) => count(workers.filter((worker) => worker.stance === "serving").length),
-    small: ({ recoveries }) => (recoveries.length > 0 ? `${recoveries.length} being revived` : "all serve"),
+    small: ({ workers, recoveries }) => {
+      const others = workers.filter((worker) => worker.stance !== "serving").length;
+      if (recoveries.length > 0) return `${recoveries.length} being revived`;
+      return others > 0 ? `${others} more not serving` : "all serve";
+    },
     bad: ({ workers }) => workers.length === 0,
   },
   {

@@ -17,6 +17,7 @@ export function rate(rate) {
 /** @param {number|null|undefined} ms */
 export function time(ms) {
   if (ms === null || ms === undefined || Number.isNaN(ms)) return NONE;
+  if (ms === 0) return "0 ms";
   if (ms < 10) return `${ms.toFixed(1)} ms`;
   if (ms < 1_000) return `${Math.round(ms)} ms`;
   if (ms < 60_000) return `${(ms / 1_000).toFixed(ms < 10_000 ? 1 : 0)} s`;

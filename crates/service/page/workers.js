@@ -45,7 +45,7 @@ function figure(/** @type {string} */ name) {
 /** @param {Card} card */
 function make(card) {
   const title = el("span");
-  const id = el("span", { class: "id" });
+  const id = el("p", { class: "id" });
   const mark = chip("calm", "");
   const chips = el("div", { class: "chips" });
   const load = figure("Requests/s");
@@ -62,8 +62,8 @@ function make(card) {
   const details = el("details", {}, summary, list);
   const why = el("p", { class: "soft" });
   const figures = [load, runs, served, memory, budget, resident].map((one) => one.root);
-  const live = el("div", {}, el("dl", { class: "figures" }, ...figures), bar, drawn.root, details);
-  const head = el("div", { class: "head" }, el("h3", {}, title, " ", id), mark);
+  const live = el("div", { class: "body" }, el("dl", { class: "figures" }, ...figures), bar, drawn.root, details);
+  const head = el("div", { class: "head" }, el("div", {}, el("h3", {}, title), id), mark);
   const root = el("li", { class: "worker", "data-worker": card.key }, head, chips, why, live);
   return { root, title, id, mark, chips, load, runs, served, memory, budget, resident, fill, bar, drawn, list, summary, why, live };
 }

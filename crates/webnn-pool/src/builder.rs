@@ -6,6 +6,7 @@ use std::sync::Arc;
 use perf_history::Location;
 use pool_core::{Pool, PoolConfig};
 use provision::{Detection, Home, detect, find_runtime};
+use service::News;
 use telemetry::{Builder, Sink, Telemetry};
 use vocab::{Backend, BrowserName, DeviceKind};
 use webnn_bridge::{BridgeConfig, LaunchSpec};

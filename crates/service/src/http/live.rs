@@ -1,5 +1,6 @@
 //! The live page and its feed.
 
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
@@ -51,6 +52,9 @@ page_files! {
 /// The files of uPlot that may be asked for.
 const PLOTS: &[(&str, &str)] = &[("uPlot.esm.js", JS), ("uPlot.min.css", CSS), ("LICENSE", "text/plain; charset=utf-8")];
 
+/// What a path names, or why it names nothing.
+type Named = Result<Path<String>, PathRejection>;
+
 /// The id of the last message that a reader has seen, as browsers send it.
 static LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
@@ -60,12 +64,13 @@ pub(super) async fn index() -> Response {
 }
 
 /// `GET /live/{file}`
-pub(super) async fn file(Path(file): Path<String>) -> Response {
-    asset(&file)
+pub(super) async fn file(path: Named) -> Response {
+    asset(&named(path))
 }
 
 /// `GET /live/plots/{file}`
-pub(super) async fn plots(State(service): State<Service>, Path(file): Path<String>) -> Response {
+pub(super) async fn plots(State(service): State<Service>, path: Named) -> Response {
+    let file = named(path);
     // Only names of the list are opened, so no path can lead out of the folder.
     let known = PLOTS.iter().find(|(name, _)| *name == file);
     let (Some((name, media_type)), Some(folder)) = (known, &service.parts().plots) else {
@@ -85,6 +90,11 @@ pub(super) async fn events(State(service): State<Service>, headers: HeaderMap) -
     let after = headers.get(&LAST_EVENT_ID).and_then(|id| id.to_str().ok());
     let authorization = headers.get(header::AUTHORIZATION).cloned();
     service.feed(after, authorization).unwrap_or_else(|error| refuse(Style::Inference, &error))
+}
+
+/// What a path names; what is no text names nothing that there is.
+fn named(path: Named) -> String {
+    path.map(|Path(name)| name).unwrap_or_default()
 }
 
 fn asset(name: &str) -> Response {

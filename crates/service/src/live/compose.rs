@@ -260,7 +260,8 @@ const fn phase(phase: &SessionPhase) -> &'static str {
         SessionPhase::Pending => "pending",
         SessionPhase::Loading | SessionPhase::CancellingLoad => "loading",
         SessionPhase::Ready => "ready",
-        SessionPhase::Draining(_) | SessionPhase::Unloading => "leaving",
+        // On its way out, or in a phase that is newer than this page.
+        _ => "leaving",
     }
 }
 

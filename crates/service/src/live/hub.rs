@@ -333,3 +333,84 @@ async fn affinities(service: &Service) -> std::convert::Infallible {
         tokio::time::sleep(AFFINITIES_EVERY).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+    use pool_core::{Completed, Model, Pool, PoolConfig, Request, RunError};
+    use pool_core_testing::FakeWorker;
+    use telemetry::Telemetry;
+    use vocab::ModelHash;
+
+    use super::*;
+    use crate::engine::{Engine, EngineError, Library, ModelFiles, Status};
+    use crate::service::{Parts, ServiceConfig};
+
+    struct Empty(Pool<FakeWorker>);
+
+    #[async_trait]
+    impl Engine for Empty {
+        async fn run(&self, request: Request) -> Result<Completed, RunError> {
+            self.0.run(request).await
+        }
+
+        fn workers(&self) -> usize {
+            self.0.workers()
+        }
+
+        fn status(&self) -> Status {
+            Status::new(self.0.stats(), self.0.telemetry().snapshot(), self.0.breakers())
+        }
+    }
+
+    #[async_trait]
+    impl Library for Empty {
+        async fn read(&self, _: ModelFiles) -> Result<Arc<Model>, EngineError> {
+            Err(EngineError::Model("there is none".to_owned()))
+        }
+
+        fn retire(&self, _: ModelHash) {}
+    }
+
+    fn service() -> Service {
+        let pool = Pool::new(PoolConfig::default(), Telemetry::new()).expect("they make sense");
+        let engine = Arc::new(Empty(pool));
+        let parts = Parts::new(Arc::clone(&engine) as _, engine);
+        Service::new(parts, ServiceConfig::default()).expect("they make sense")
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_made_while_nobody_looks() {
+        let service = service();
+        let made = || service.live().state.lock().next - 1;
+        tokio::time::sleep(EVERY * 20).await;
+        assert_eq!(made(), 0);
+        let watcher = service.watch(None).expect("there is room");
+        service.live().latest().await.expect("a frame");
+        drop(watcher);
+        // It goes on for a while, for whoever comes back.
+        tokio::time::sleep(EVERY * (LINGER + 5)).await;
+        let frames = made();
+        assert!((2..=u64::from(LINGER) + 3).contains(&frames), "{frames}");
+        tokio::time::sleep(EVERY * 20).await;
+        assert_eq!((made(), service.live().state.lock().running), (frames, false));
+        // Who comes then needs all that there is, and gets it.
+        let again = service.watch(Some(&service.live().id(frames))).expect("there is room");
+        assert!(again.missed.is_none());
+        assert!(service.live().latest().await.is_some());
+        service.close();
+        service.shutdown(Duration::from_secs(1)).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_reader_is_spared_what_it_missed_and_bounds_hold() {
+        let service = service();
+        let mut watcher = service.watch(None).expect("there is room");
+        tokio::time::sleep(EVERY * 500).await;
+        assert!(service.live().state.lock().kept.len() <= AHEAD);
+        let lagged = watcher.messages.recv().await;
+        assert!(matches!(lagged, Err(broadcast::error::RecvError::Lagged(missed)) if missed >= 400), "{lagged:?}");
+        service.close();
+        service.shutdown(Duration::from_secs(1)).await;
+    }
+}

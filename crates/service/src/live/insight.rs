@@ -178,6 +178,7 @@ pub(super) const fn stance(stance: Stance) -> &'static str {
     match stance {
         Stance::Serving => "serving",
         Stance::Warming => "warming",
-        Stance::Draining => "draining",
+        // Emptied, or of a kind that is newer than this page: nothing new comes to it.
+        _ => "draining",
     }
 }

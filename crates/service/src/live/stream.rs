@@ -11,7 +11,7 @@ use serde_json::json;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::Instant;
 
-use super::hub::{Kind, Told, Watcher};
+use super::hub::{Told, Watcher};
 use crate::error::ServiceError;
 use crate::service::Service;
 use crate::words;

@@ -9,7 +9,7 @@ use provision::Home;
 use recovery::ResourcePoolErrorRecovery;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use vocab::BrowserName;
+use vocab::{BrowserName, WorkerId};
 use webnn_bridge::{Bridge, LaunchError, LaunchSpec, LaunchedBrowser, Page};
 
 use super::config::RecoveryOptions;
