@@ -12,7 +12,7 @@ import { backend, browser, bytes, count, rate, time } from "./words.js";
 
 /** Stages that are drawn; the table has them all. */
 const MOST = 24;
-const [BOX, GAP, END, TALL] = [200, 104, 62, 86];
+const [BOX, GAP, END, TALL] = [222, 104, 62, 86];
 
 /** Where a stage's left side is. @param {number} index */
 const left = (index) => END + GAP + index * (BOX + GAP);

@@ -1,7 +1,5 @@
 //! The seam to what only the program around the pool knows.
 
-use std::sync::Arc;
-
 use async_trait::async_trait;
 use pool_core::core::Stance;
 use serde::Serialize;
@@ -169,9 +167,6 @@ pub struct FlowHop {
     /// Its bytes: all that the stage at its end was sent, or, towards the caller, all that the stage at its beginning gave.
     pub bytes: u64,
 }
-
-/// A shared seam.
-pub(crate) type SharedInsight = Option<Arc<dyn Insight>>;
 
 /// A stance in the words of the page.
 pub(super) const fn stance(stance: Stance) -> &'static str {

@@ -9,7 +9,6 @@ use base64::prelude::BASE64_STANDARD;
 use provision::{Detection, Home, detect};
 use serde_json::{Value, json};
 use thirtyfour::WebDriver;
-use thirtyfour::extensions::cdp::ChromeDevTools;
 use tokio::process::{Child, Command};
 use tokio::time::Instant;
 use vocab::BrowserName;
@@ -131,9 +130,17 @@ impl Eyes {
     }
 
     pub async fn devtools(&self, command: &str, parameters: Value) -> Value {
-        let tools = ChromeDevTools::new(self.driver.handle().clone());
-        let answer = tools.execute_cdp_with_params(command, parameters).await;
-        answer.unwrap_or_else(|error| panic!("{command}: {error}"))
+        self.own("goog/cdp/execute", json!({ "cmd": command, "params": parameters })).await
+    }
+
+    /// A command that chromedriver has beside those of the standard.
+    async fn own(&self, command: &str, body: Value) -> Value {
+        let url = format!("{}/session/{}/{command}", self.endpoint, self.driver.session_id());
+        let sent = self.client.post(url).header("content-type", "application/json").body(body.to_string());
+        let text = sent.send().await.expect("an answer").text().await.expect("text");
+        let answer: Value = serde_json::from_str(&text).expect("JSON");
+        assert!(answer["value"]["error"].is_null(), "{command}: {answer}");
+        answer["value"].clone()
     }
 
     pub async fn look(&self, look: Look) {
@@ -165,12 +172,8 @@ impl Eyes {
 
     /// What the console was told since this was last asked: warnings and errors, with where they come from.
     pub async fn complaints(&self) -> Vec<String> {
-        let url = format!("{}/session/{}/se/log", self.endpoint, self.driver.session_id());
-        let body = json!({ "type": "browser" }).to_string();
-        let answer = self.client.post(url).header("content-type", "application/json").body(body).send().await;
-        let text = answer.expect("the log").text().await.expect("a text");
-        let log: Value = serde_json::from_str(&text).expect("JSON");
-        let entries = log["value"].as_array().expect("a list");
+        let log = self.own("se/log", json!({ "type": "browser" })).await;
+        let entries = log.as_array().expect("a list");
         let bad = entries
             .iter()
             .filter(|entry| matches!(entry["level"].as_str(), Some("WARNING" | "SEVERE")));

@@ -127,7 +127,8 @@ fn message(second: u64) -> String {
             text += &event("news", second, &news);
         }
     }
-    text + &event("frame", second, &frame)
+    text += &event("frame", second, &frame);
+    text
 }
 
 fn wave(second: u64, of: u64) -> f64 {
