@@ -49,6 +49,15 @@ function colours() {
   return { ink: of("--soft"), line: of("--line"), "": of("--accent"), second: of("--second"), third: of("--bad"), fill: of("--accent-soft") };
 }
 
+/** uPlot formats numbers in the browser's language, which is none where the system has no locale: WebKit says `C` then. */
+function speakable() {
+  try {
+    new Intl.NumberFormat(navigator.language);
+  } catch {
+    Object.defineProperty(navigator, "language", { value: "en", configurable: true });
+  }
+}
+
 /**
  * A tick of the time axis: with seconds where ticks are closer than minutes.
  * @param {number} seconds
@@ -156,12 +165,14 @@ export function plots() {
     asked = true;
     if (there) {
       try {
+        speakable();
         document.head.append(el("link", { rel: "stylesheet", href: STYLES }));
         UPlot = (await import(MODULE)).default;
         anew();
         return;
-      } catch {
-        // The page says what is missing, and goes on without.
+      } catch (error) {
+        const why = error instanceof Error ? error.message : String(error);
+        say(byId("no-plots"), `The plots could not be drawn here: ${why}. The figures are all in the tables.`);
       }
     }
     byId("no-plots").hidden = false;
