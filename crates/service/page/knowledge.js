@@ -39,7 +39,7 @@ export function affinities() {
     // Types of which nothing was seen say nothing; but where that is so of all, there would be nothing to show.
     const seen = rows.filter((row) => row.samples > 0);
     keyed(byId("affinities"), seen, (row) => row.model_type, makeAffinity, (view, row) => {
-      say(view.type, words(row.model_type));
+      say(view.type, row.model_type === "unknown" ? "of no known type" : words(row.model_type));
       say(view.place, `${browser(row.browser)} · ${backend(row.backend)}`);
       say(view.source, row.observed ? "" : "assumed");
       view.confidence.show(row.confidence, row.observed ? "good" : "");

@@ -70,8 +70,7 @@ export class Picture {
   /** @param {Snapshot} snapshot */
   snapshot(snapshot) {
     // Another server, or the same one started anew, counts its events from the beginning.
-    const last = snapshot.about.news[snapshot.about.news.length - 1];
-    if ((last?.seq ?? -1) < this.#heard) {
+    if (this.about && snapshot.about.boot !== this.about.boot) {
       this.#heard = -1;
       [this.events, this.incidents, this.lost, this.affinities] = [[], [], [], null];
     }

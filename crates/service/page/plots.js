@@ -49,6 +49,9 @@ function colours() {
   return { ink: of("--soft"), line: of("--line"), "": of("--accent"), second: of("--second"), third: of("--bad"), fill: of("--accent-soft") };
 }
 
+/** Times from the first to the last one that is known, and at least a minute. @param {unknown} _ @param {number} low @param {number} high */
+const span = (_, low, high) => [Math.min(low, high - 60), high];
+
 /** uPlot formats numbers in the browser's language, which is none where the system has no locale: WebKit says `C` then. */
 function speakable() {
   try {
@@ -104,7 +107,8 @@ function plot(kind, UPlot, canvas) {
     height: HEIGHT,
     legend: { show: false },
     cursor: { drag: { x: false, y: false }, points: { show: false } },
-    scales: { y: { range: (/** @type {unknown} */ _, /** @type {number} */ low, /** @type {number|null} */ high) => [Math.min(0, low ?? 0), Math.max((high ?? 0) * 1.1, 1)] } },
+    padding: [10, 26, 0, 0],
+    scales: { x: { range: span }, y: { range: (/** @type {unknown} */ _, /** @type {number} */ low, /** @type {number|null} */ high) => [Math.min(0, low ?? 0), Math.max((high ?? 0) * 1.1, 1)] } },
     axes: [
       { ...axis, space: 84, size: 30, values: (/** @type {unknown} */ _, /** @type {number[]} */ ticks) => ticks.map((tick) => moment(tick, ticks)) },
       { ...axis, size: 66, space: 34, values: (/** @type {unknown} */ _, /** @type {number[]} */ ticks) => ticks.map((tick) => kind.words(tick)) },

@@ -5,7 +5,7 @@
 
 /**
  * @typedef {object} Snapshot
- * @property {{server: {name: string, version: string}, plots: boolean, skipped: number, news: News[]}} about
+ * @property {{server: {name: string, version: string}, boot: number, plots: boolean, skipped: number, news: News[]}} about
  * @property {Frame} frame
  * @property {Affinities|null} affinities
  */

@@ -4,6 +4,7 @@ mod support;
 
 use std::time::Duration;
 
+use pool_core_testing::Step;
 use serde_json::Value;
 use service::TokenSpec;
 use support::Bench;
@@ -83,11 +84,13 @@ async fn a_snapshot_comes_first_and_frames_tell_what_was_asked() {
     assert_eq!(frame["feed"]["watchers"], 1);
     let metrics = bench.client.get(bench.url("/metrics")).send().await.expect("an answer");
     assert!(metrics.text().await.expect("text").contains("\nwebnn_pool_live_watchers 1\n"));
-    bench.ask(20, "{}").await.join_all().await;
-    let frame = reader.wait("frame", |frame| frame["traffic"]["answered"] == 20).await.data;
+    bench.worker.always_run(Step::Slow(Duration::from_millis(20)));
+    let answers = bench.ask(4, "{}").await.join_all().await;
+    assert!(answers.iter().all(|(status, ..)| *status == 200), "{answers:?}");
+    let frame = reader.wait("frame", |frame| frame["traffic"]["answered"] == 4).await.data;
     let model = &frame["models"][0];
-    assert!(model["per_second"].as_f64().is_some_and(|rate| rate > 1.0), "{model}");
-    assert!(model["p50_ms"].as_f64().is_some_and(|ms| ms > 0.0), "{model}");
+    assert!(model["per_second"].as_f64().is_some_and(|rate| rate > 0.1), "{model}");
+    assert!(model["p50_ms"].as_f64().is_some_and(|ms| ms > 15.0), "{model}");
     assert!(frame["workers"][0]["served"].as_u64().is_some_and(|served| served > 0), "{frame}");
     bench.end().await;
 }

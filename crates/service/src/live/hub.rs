@@ -139,6 +139,11 @@ impl Hub {
         self.skipped.fetch_add(messages, Ordering::Relaxed);
     }
 
+    /// Another number for each server.
+    pub(super) const fn boot(&self) -> u32 {
+        self.boot
+    }
+
     /// A message's id in the stream.
     pub(super) fn id(&self, number: u64) -> String {
         format!("{:08x}-{number}", self.boot)

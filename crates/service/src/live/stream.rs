@@ -132,6 +132,7 @@ async fn snapshot(service: &Service, skipped: u64) -> Option<(Event, u64)> {
     let (news, _) = service.parts().news.since(0);
     let about = json!({
         "server": words::server(),
+        "boot": hub.boot(),
         "plots": service.parts().plots.is_some(),
         "skipped": skipped,
         "news": news,
