@@ -6,7 +6,9 @@ mod support;
 use std::io::Write;
 use std::path::Path;
 
-use provision::{Detection, HEADLESS_SHELL, ONNXRUNTIME_WEB, Part, UPLOT, detect_on, find_plots, find_runtime};
+use provision::{
+    Detection, HEADLESS_SHELL, ONNXRUNTIME_WEB, Part, UPLOT, detect_on, find_plots, find_runtime,
+};
 use support::Machine;
 use vocab::BrowserName::ChromiumHeadlessShell;
 
@@ -113,9 +115,8 @@ fn the_runtime_is_fetched_once() {
 #[test]
 fn what_the_live_page_draws_with_is_fetched_once_and_keeps_its_licence() {
     let names = ["dist/uPlot.esm.js", "dist/uPlot.min.css", "dist/uPlot.cjs.js", "LICENSE"];
-    let machine = names
-        .iter()
-        .fold(machine(), |machine, name| machine.file(&format!("/registry/uplot/{name}"), name));
+    let machine =
+        names.iter().fold(machine(), |machine, name| machine.file(&format!("/registry/uplot/{name}"), name));
     assert_eq!(find_plots(&machine.home()), None);
     let told = machine.install(&[], &[Part::Plots]);
     let place = format!("/home/runtime/uplot/{UPLOT}");

@@ -166,9 +166,7 @@ impl ServiceError {
             | Self::Busy { .. }
             | Self::Watched { .. }
             | Self::NoRoom { .. }
-            | Self::Draining => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            | Self::Draining => StatusCode::SERVICE_UNAVAILABLE,
             Self::Run(error) | Self::Engine(EngineError::Run(error)) => run_status(error),
             Self::Engine(EngineError::Caller(_)) => StatusCode::BAD_REQUEST,
             Self::Engine(EngineError::Model(_)) => StatusCode::BAD_REQUEST,
@@ -184,9 +182,7 @@ impl ServiceError {
             | Self::Busy { .. }
             | Self::Watched { .. }
             | Self::NoRoom { .. }
-            | Self::Draining => {
-                Code::Unavailable
-            }
+            | Self::Draining => Code::Unavailable,
             Self::Run(RunError::Cancelled) => Code::Cancelled,
             other => match other.status() {
                 StatusCode::NOT_FOUND => Code::NotFound,

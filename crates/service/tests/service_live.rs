@@ -45,7 +45,11 @@ impl Reader {
             if let Some(at) = self.buffer.find("\n\n") {
                 let text: String = self.buffer.drain(..at + 2).collect();
                 let field = |name: &str| {
-                    text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().trim().to_owned()
+                    text.lines()
+                        .find_map(|line| line.strip_prefix(name))
+                        .unwrap_or_default()
+                        .trim()
+                        .to_owned()
                 };
                 // Comments have no data.
                 if text.lines().any(|line| line.starts_with("data:")) {

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
-use support::{Backend, BrowserName, Eyes, Look, MARKUP, MadeUp, Serving, fixture, kill_browser, pictures, place, spec};
+use support::{
+    Backend, BrowserName, Eyes, Look, MARKUP, MadeUp, Serving, fixture, kill_browser, pictures, place, spec,
+};
 use telemetry::Event;
 use tokio::time::Instant;
 use vocab::WorkerId;
@@ -49,13 +51,15 @@ async fn kill(serving: &Serving, eyes: &Eyes, browser: BrowserName) -> (Duration
     let worker = workers.iter().find(|worker| worker.browser == browser).expect("it serves").worker;
     let pages = serving.accelerator.pages();
     let page = pages.iter().rev().find(|page| page.worker_info().browser == browser).expect("its page");
-    let there = format!("return document.querySelector('[data-worker=\"{worker}\"]')?.dataset.state !== 'lost'");
+    let there =
+        format!("return document.querySelector('[data-worker=\"{worker}\"]')?.dataset.state !== 'lost'");
     eyes.until("the worker is shown", &there, Duration::from_secs(5)).await;
     let recovered = "document.querySelectorAll('[data-incident][data-end=recovered]').length";
     let before = eyes.ask(&format!("return {recovered}")).await.as_u64().expect("a number");
     let at = Instant::now();
     assert!(kill_browser(serving.accelerator.mark(), browser, page.label()) > 0, "nothing was killed");
-    let lost = format!("return document.querySelector('[data-worker=\"{worker}\"][data-state=lost]') !== null");
+    let lost =
+        format!("return document.querySelector('[data-worker=\"{worker}\"][data-state=lost]') !== null");
     let shown = eyes.until("the loss is shown", &lost, Duration::from_secs(20)).await - at;
     let again = format!("return {recovered} > {before}");
     let back = eyes.until("the recovery is shown", &again, BACK).await - at;
@@ -97,13 +101,20 @@ async fn a_killed_worker_is_shown_and_its_recovery() {
     // What comes from outside is text, wherever it is from.
     let detail = MARKUP.into();
     let now = Instant::now().into_std();
-    serving.accelerator.telemetry().emit(now, Event::Orphan { operation: "unload", worker: Some(WorkerId(1)), detail });
+    serving
+        .accelerator
+        .telemetry()
+        .emit(now, Event::Orphan { operation: "unload", worker: Some(WorkerId(1)), detail });
     let told = format!("return document.getElementById('events').innerText.includes({})", json!(MARKUP));
     eyes.until("the event is shown as it is", &told, Duration::from_secs(5)).await;
     assert_eq!(eyes.ask("return document.querySelectorAll('#events img, #events b').length").await, 0);
 
     let (shown, back) = kill(&serving, &eyes, killed).await;
-    println!("killed: shown as lost after {} ms, as recovered after {} ms", shown.as_millis(), back.as_millis());
+    println!(
+        "killed: shown as lost after {} ms, as recovered after {} ms",
+        shown.as_millis(),
+        back.as_millis()
+    );
     assert!(shown <= SHOWN, "{shown:?}");
     look_at_all(&eyes, "short").await;
     // A keyboard finds the ranges, and the page follows.
@@ -213,14 +224,15 @@ async fn long_picture_for_the_readme() {
     });
     let mut text = TextShard::default();
     text.shards = 3;
-    let serving = Serving::open(specs.to_vec(), BTreeMap::from([("llama-tiny".to_owned(), text)]), |models| {
-        for name in ["minilm", "vit-tiny", "whisper-tiny-encoder", "resnet-mini", "llama-tiny"] {
-            place(models, name, &fixture(name));
-        }
-        let tokenizer = models.join("llama-tiny/tokenizer.json");
-        std::fs::write(tokenizer, support::byte_tokenizer()).expect("a tokenizer");
-    })
-    .await;
+    let serving =
+        Serving::open(specs.to_vec(), BTreeMap::from([("llama-tiny".to_owned(), text)]), |models| {
+            for name in ["minilm", "vit-tiny", "whisper-tiny-encoder", "resnet-mini", "llama-tiny"] {
+                place(models, name, &fixture(name));
+            }
+            let tokenizer = models.join("llama-tiny/tokenizer.json");
+            std::fs::write(tokenizer, support::byte_tokenizer()).expect("a tokenizer");
+        })
+        .await;
     let serving = Arc::new(serving);
     for (name, case, every) in [
         ("minilm", "sentence-0", 60),

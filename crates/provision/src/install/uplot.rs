@@ -25,7 +25,8 @@ impl Work<'_> {
         if Stamp::verify(&place, pins::UPLOT).is_ok() {
             return Ok(Done::AlreadyThere(format!("uplot {}", pins::UPLOT)));
         }
-        let why = "the live page of `webnn-pool serve` draws its plots with it, and fetches nothing from elsewhere";
+        let why =
+            "the live page of `webnn-pool serve` draws its plots with it, and fetches nothing from elsewhere";
         let package = self.npm_fetch(Item::Uplot, &PINNED, why)?;
         let staging = self.staging("uplot")?;
         for name in FILES {

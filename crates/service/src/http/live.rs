@@ -50,7 +50,8 @@ page_files! {
 }
 
 /// The files of uPlot that may be asked for.
-const PLOTS: &[(&str, &str)] = &[("uPlot.esm.js", JS), ("uPlot.min.css", CSS), ("LICENSE", "text/plain; charset=utf-8")];
+const PLOTS: &[(&str, &str)] =
+    &[("uPlot.esm.js", JS), ("uPlot.min.css", CSS), ("LICENSE", "text/plain; charset=utf-8")];
 
 /// What a path names, or why it names nothing.
 type Named = Result<Path<String>, PathRejection>;
@@ -80,7 +81,10 @@ pub(super) async fn plots(State(service): State<Service>, path: Named) -> Respon
         Ok(contents) => page(media_type, contents),
         Err(error) => {
             tracing::warn!(target: LOG, %error, file = name, "a file of uPlot could not be read");
-            refuse(Style::Inference, &ServiceError::Internal(format!("{name} could not be read; run: webnn-pool setup")))
+            refuse(
+                Style::Inference,
+                &ServiceError::Internal(format!("{name} could not be read; run: webnn-pool setup")),
+            )
         }
     }
 }

@@ -89,8 +89,10 @@ impl Composer {
         let breakers: Vec<Breaker> = status
             .breakers
             .iter()
-            .map(|breaker| {
-                Breaker { state: breaker.state, health: breaker.health, of: of(breaker.guarded, &names) }
+            .map(|breaker| Breaker {
+                state: breaker.state,
+                health: breaker.health,
+                of: of(breaker.guarded, &names),
             })
             .collect();
         let mut traffic = Traffic {
@@ -308,4 +310,105 @@ fn verdict(
         reasons.push(format!("and {more} more"));
     }
     (state, reasons)
+}
+
+#[cfg(test)]
+mod tests {
+    use pool_core::{Pool, PoolConfig};
+    use pool_core_testing::FakeWorker;
+    use telemetry::Telemetry;
+
+    use super::*;
+
+    fn model(name: &str, answered: u64, ms: u64) -> Counted {
+        let mut spread = Spread::default();
+        (0..answered).for_each(|_| spread.add(Duration::from_millis(ms)));
+        let version = "1".to_owned();
+        Counted {
+            model: name.to_owned(),
+            version,
+            hash: None,
+            unavailable: None,
+            answered,
+            failed: 0,
+            spread,
+        }
+    }
+
+    fn facts(counted: Vec<Counted>) -> Facts {
+        let pool = Pool::<FakeWorker>::new(PoolConfig::default(), Telemetry::new()).expect("they make sense");
+        Facts {
+            status: Status::new(pool.stats(), pool.telemetry().snapshot(), pool.breakers()),
+            counted,
+            refused: 0,
+            going: 0,
+            draining: false,
+            details: Vec::new(),
+            flows: Vec::new(),
+            recoveries: Vec::new(),
+            feed: Feed::default(),
+            unix_ms: 0,
+        }
+    }
+
+    #[tokio::test]
+    async fn rates_and_quantiles_are_those_of_the_last_seconds() {
+        let begin = tokio::time::Instant::now().into_std();
+        let at = |second: u64| begin + Duration::from_secs(second);
+        let mut composer = Composer::default();
+        let first = composer.compose(at(0), facts(vec![model("a", 1_000, 900)]), true);
+        // What was before anybody looked is in the sums, and in no rate.
+        assert_eq!((first.traffic.answered, first.traffic.per_second), (1_000, 0.0));
+        assert_eq!(first.traffic.p50_ms, None);
+        let mut all = model("a", 1_000, 900);
+        for second in 1..=30 {
+            (0..10).for_each(|_| all.spread.add(Duration::from_millis(20)));
+            all.answered += 10;
+            let frame = composer.compose(at(second), facts(vec![all.clone()]), true);
+            assert!((frame.models[0].per_second - 10.0).abs() < 1e-9, "{second}: {:?}", frame.models[0]);
+            assert!(frame.models[0].p95_ms.is_some_and(|ms| (18.0..22.0).contains(&ms)));
+        }
+        assert!(composer.past.len() <= 7, "{}", composer.past.len());
+        // One that a look between two ticks finds is no end of the window.
+        let between = composer.compose(at(30), facts(vec![all.clone()]), false);
+        assert!((between.traffic.per_second - 10.0).abs() < 1e-9);
+        for second in 31..40 {
+            composer.compose(at(second), facts(vec![all.clone()]), true);
+        }
+        let quiet = composer.compose(at(40), facts(vec![all]), true);
+        assert_eq!((quiet.traffic.per_second, quiet.traffic.p95_ms), (0.0, None));
+    }
+
+    #[tokio::test]
+    async fn a_model_that_comes_later_counts_from_its_beginning() {
+        let begin = tokio::time::Instant::now().into_std();
+        let mut composer = Composer::default();
+        composer.compose(begin, facts(Vec::new()), true);
+        let frame = composer.compose(begin + Duration::from_secs(2), facts(vec![model("b", 8, 5)]), true);
+        assert!((frame.models[0].per_second - 4.0).abs() < 1e-9);
+    }
+
+    #[tokio::test]
+    async fn what_is_asked_for_least_is_left_out_and_counted() {
+        let begin = tokio::time::Instant::now().into_std();
+        let many = (0..100).map(|number| model(&format!("m{number:03}"), number, 5)).collect();
+        let frame = Composer::default().compose(begin, facts(many), true);
+        assert_eq!((frame.models.len(), frame.left_out.models), (MOST_MODELS, 100 - MOST_MODELS));
+        assert!(frame.models.windows(2).all(|two| two[0].model < two[1].model));
+        assert_eq!(frame.models[0].model, "m036");
+    }
+
+    #[tokio::test]
+    async fn a_server_without_workers_is_down_and_says_why() {
+        let begin = tokio::time::Instant::now().into_std();
+        let mut broken = model("c", 0, 1);
+        broken.unavailable = Some("it is broken".to_owned());
+        let frame = Composer::default().compose(begin, facts(vec![broken]), true);
+        assert_eq!(frame.state, State::Down);
+        assert!(
+            frame.reasons[0].contains("no worker") && frame.reasons[1].contains("model c"),
+            "{:?}",
+            frame.reasons
+        );
+    }
 }

@@ -414,7 +414,10 @@ mod tests {
         tokio::time::sleep(EVERY * 500).await;
         assert!(service.live().state.lock().kept.len() <= AHEAD);
         let lagged = watcher.messages.recv().await;
-        assert!(matches!(lagged, Err(broadcast::error::RecvError::Lagged(missed)) if missed >= 400), "{lagged:?}");
+        assert!(
+            matches!(lagged, Err(broadcast::error::RecvError::Lagged(missed)) if missed >= 400),
+            "{lagged:?}"
+        );
         service.close();
         service.shutdown(Duration::from_secs(1)).await;
     }

@@ -57,8 +57,7 @@ impl Service {
             Some(missed) => (missed.into(), Next::Messages),
             None => (VecDeque::new(), Next::Snapshot(0)),
         };
-        let reading =
-            Reading { watcher, authorization, checked: Instant::now(), waiting, known: 0, next };
+        let reading = Reading { watcher, authorization, checked: Instant::now(), waiting, known: 0, next };
         let events = futures_util::stream::unfold(reading, step);
         let keep_alive = KeepAlive::new().interval(HEARTBEAT).text("alive");
         let mut response = Sse::new(events).keep_alive(keep_alive).into_response();

@@ -247,7 +247,9 @@ impl Repository {
         let mut out = Vec::new();
         for (name, named) in self.models.load().iter() {
             match named {
-                Named::Broken(why) => out.push((name.clone(), String::new(), Err(why.clone()), Arc::default())),
+                Named::Broken(why) => {
+                    out.push((name.clone(), String::new(), Err(why.clone()), Arc::default()))
+                }
                 Named::Versions(versions) => out.extend(versions.iter().map(|(number, version)| {
                     (name.clone(), number.to_string(), version.served.clone(), Arc::clone(&version.stats))
                 })),

@@ -9,7 +9,8 @@ use async_trait::async_trait;
 use pool_core::{Completed, Membership, Model, Pool, PoolConfig, Request, RunError};
 use pool_core_testing::{FakeWorker, identity_model, info};
 use service::{
-    Engine, EngineError, Library, ListenConfig, ModelFiles, News, Parts, Server, Service, ServiceConfig, Status,
+    Engine, EngineError, Library, ListenConfig, ModelFiles, News, Parts, Server, Service, ServiceConfig,
+    Status,
 };
 use telemetry::Telemetry;
 use tokio::task::JoinSet;

@@ -13,7 +13,8 @@ pub(super) fn flow(name: &str, manager: &ModelShardingManager) -> Option<ShardFl
 
 fn drawn(name: &str, plan: &Plan, totals: &ShardingTotals) -> ShardFlow {
     let last = totals.last.as_ref();
-    let report = |stage: &Stage| last.and_then(|last| last.components.iter().find(|one| one.component == stage.index));
+    let report =
+        |stage: &Stage| last.and_then(|last| last.components.iter().find(|one| one.component == stage.index));
     let mut flow = ShardFlow::new(name, plan.strategy.to_string());
     flow.stages = plan.stages.iter().map(|stage| stage_of(stage, report(stage))).collect();
     for stage in &plan.stages {
@@ -21,7 +22,9 @@ fn drawn(name: &str, plan: &Plan, totals: &ShardingTotals) -> ShardFlow {
         // What a stage was sent is measured as a whole, so there is one arrow to each, from the last stage that it waits for.
         let from = stage.depends_on.iter().max().copied();
         flow.hops.push(FlowHop { from, to: Some(stage.index), bytes: report.input_bytes });
-        if plan.outputs.iter().any(|output| output.stage == Some(stage.index)) && !is_needed(plan, stage.index) {
+        if plan.outputs.iter().any(|output| output.stage == Some(stage.index))
+            && !is_needed(plan, stage.index)
+        {
             flow.hops.push(FlowHop { from: Some(stage.index), to: None, bytes: report.output_bytes });
         }
     }

@@ -174,9 +174,8 @@ impl Eyes {
     pub async fn complaints(&self) -> Vec<String> {
         let log = self.own("se/log", json!({ "type": "browser" })).await;
         let entries = log.as_array().expect("a list");
-        let bad = entries
-            .iter()
-            .filter(|entry| matches!(entry["level"].as_str(), Some("WARNING" | "SEVERE")));
+        let bad =
+            entries.iter().filter(|entry| matches!(entry["level"].as_str(), Some("WARNING" | "SEVERE")));
         bad.map(|entry| format!("{}: {}", entry["level"], entry["message"])).collect()
     }
 
@@ -193,7 +192,8 @@ impl Eyes {
         let answer = self.driver.execute_async(script, Vec::new()).await.expect("axe runs");
         let found = answer.json();
         let violations = found[1].as_array().expect("a list");
-        let told = |one: &Value| format!("{}: {}", one[0].as_str().unwrap_or(""), one[1].as_str().unwrap_or(""));
+        let told =
+            |one: &Value| format!("{}: {}", one[0].as_str().unwrap_or(""), one[1].as_str().unwrap_or(""));
         for one in violations {
             println!("axe: {}", told(one));
         }

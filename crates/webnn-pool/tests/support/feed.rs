@@ -115,7 +115,8 @@ async fn events(State(shared): State<Shared>) -> Response {
 
 /// What comes in one second.
 fn message(second: u64) -> String {
-    let event = |name: &str, number: u64, data: &Value| format!("id: 1-{number}\nevent: {name}\ndata: {data}\n\n");
+    let event =
+        |name: &str, number: u64, data: &Value| format!("id: 1-{number}\nevent: {name}\ndata: {data}\n\n");
     let frame = frame(second);
     if second == 0 {
         let about = json!({ "server": { "name": "webnn-pool", "version": "0" }, "plots": true, "skipped": 0, "news": [] });
@@ -212,8 +213,16 @@ fn troubles(second: u64) -> Vec<Value> {
     vec![
         news(0, "worker_left", json!({ "cause": "crashed" })),
         news(1, "recovery_started", json!({ "browser": "chromium", "fault": "process_dead" })),
-        news(2, "rung_tried", json!({ "fault": "process_dead", "rung": "restart", "outcome": "worked", "took_ms": 900.0 })),
-        news(3, "recovery_ended", json!({ "fault": "process_dead", "end": "recovered", "rung": "restart", "took_ms": 950.0 })),
+        news(
+            2,
+            "rung_tried",
+            json!({ "fault": "process_dead", "rung": "restart", "outcome": "worked", "took_ms": 900.0 }),
+        ),
+        news(
+            3,
+            "recovery_ended",
+            json!({ "fault": "process_dead", "end": "recovered", "rung": "restart", "took_ms": 950.0 }),
+        ),
         news(4, "orphan", json!({ "operation": "unload", "detail": MARKUP })),
     ]
 }

@@ -54,7 +54,8 @@ impl Serving {
         let accelerator = Arc::new(builder.build().await.expect("browsers that start"));
         let mut config = ServiceConfig::default();
         config.models = vec![models.path().to_owned()];
-        let service = Service::new(accelerator.service_parts(texts), config).expect("settings that make sense");
+        let service =
+            Service::new(accelerator.service_parts(texts), config).expect("settings that make sense");
         service.refresh().await.expect("the folder can be read");
         let mut listen = ListenConfig::default();
         listen.address.set_port(0);
@@ -120,8 +121,11 @@ pub fn byte_tokenizer() -> String {
     let mut others = 256..512;
     let letter = |byte: u32| if plain(&byte) { byte } else { others.next().unwrap_or(byte) };
     let letters = (0..256).map(letter).filter_map(char::from_u32).map(String::from);
-    let vocabulary: serde_json::Map<String, serde_json::Value> =
-        letters.chain((256..512).map(|token| format!("<{token}>"))).zip(0..512).map(|(name, id)| (name, id.into())).collect();
+    let vocabulary: serde_json::Map<String, serde_json::Value> = letters
+        .chain((256..512).map(|token| format!("<{token}>")))
+        .zip(0..512)
+        .map(|(name, id)| (name, id.into()))
+        .collect();
     let level = serde_json::json!({ "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false, "use_regex": false });
     let whole = serde_json::json!({
         "version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "normalizer": null,
