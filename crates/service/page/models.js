@@ -44,12 +44,16 @@ const number = () => el("td", { class: "number" });
 function places(frame, model) {
   const flow = frame.shards.find((one) => one.model === model);
   if (flow) return `${flow.stages.length} shards, ${rate(flow.per_second)} steps/s`;
-  /** @type {string[]} */
-  const all = [];
+  /** @type {Map<string, number>} */
+  const counts = new Map();
   for (const worker of frame.workers) {
     const its = worker.sessions.filter((session) => session.model === model && session.phase === "ready");
-    for (const name of new Set(its.map((session) => session.backend))) all.push(`${browser(worker.browser)}/${backend(name)}`);
+    for (const one of new Set(its.map((session) => session.backend))) {
+      const name = `${browser(worker.browser)}/${backend(one)}`;
+      counts.set(name, (counts.get(name) ?? 0) + 1);
+    }
   }
+  const all = [...counts].map(([name, count]) => (count > 1 ? `${count} × ${name}` : name));
   if (all.length === 0) return "nowhere yet";
   const more = all.length - MOST_PLACES;
   return more > 0 ? `${all.slice(0, MOST_PLACES).join(", ")} and ${more} more` : all.join(", ");
