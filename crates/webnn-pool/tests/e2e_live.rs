@@ -254,7 +254,7 @@ async fn long_picture_for_the_readme() {
     tokio::time::sleep(Duration::from_secs(60)).await;
     kill(&serving, &eyes, BrowserName::Chromium).await;
     tokio::time::sleep(Duration::from_secs(45)).await;
-    eyes.picture(&support::repository().join("docs/img/live.png"), None).await;
+    eyes.picture(&support::repository().join("docs/img/live.png"), Some(1_525)).await;
     look_at_all(&eyes, "pool").await;
     nothing_to_complain_of(&eyes).await;
     Arc::into_inner(serving).expect("nobody else asks").close().await;
