@@ -9,6 +9,7 @@ use crate::compile;
 use crate::flags::E2e;
 use crate::leftovers::Snapshot;
 use crate::metadata;
+use crate::page_check;
 use crate::sh::{self, Cmd, Reported};
 use crate::tally::Tally;
 
@@ -32,6 +33,9 @@ const MEMORY: (&str, &str, &str) = ("WEBNN_POOL_MEMORY", "e2e_memory", "long_");
 
 /// The same for the long trials of shards.
 const SHARD_KILLS: (&str, &str, &str) = ("WEBNN_POOL_SHARD_KILLS", "e2e_sharding", "kills_");
+
+/// The same for the live page: how many kills it is shown.
+const LIVE: (&str, &str, &str) = ("WEBNN_POOL_LIVE", "e2e_live", "long_");
 
 /// The binaries that judge no time and look at nothing that is not theirs, so that what else the machine does costs them
 /// only time. Whoever is not named here has the machine to itself.
@@ -89,6 +93,8 @@ pub(crate) fn run(flags: &E2e) -> Result<()> {
     } else if let Some(trials) = flags.shard_kills {
         let asked = format!("{}:{trials}", flags.seed);
         run_with(Some(SHARD_KILLS.1), &[(SHARD_KILLS.0, asked)], &[SHARD_KILLS.2], &mut tally)
+    } else if let Some(kills) = flags.live {
+        run_with(Some(LIVE.1), &[(LIVE.0, kills.to_string())], &[LIVE.2], &mut tally)
     } else if flags.memory {
         let asked = format!("{}:{}", flags.trials, flags.cycles);
         run_with(Some(MEMORY.1), &[(MEMORY.0, asked)], &[MEMORY.2], &mut tally)
@@ -131,6 +137,10 @@ impl Suite {
         chosen.retain(|binary| only.is_none_or(|part| binary.name.contains(part)));
         if chosen.is_empty() {
             bail!("no browser-backed test matches: see `cargo xtask e2e --list`");
+        }
+        if chosen.iter().any(|binary| binary.name == LIVE.1) {
+            // It has axe-core look at the page.
+            page_check::install()?;
         }
         // All at the same time, on all cores. What does not compile is told here and counted where it would run.
         let names = chosen.iter().flat_map(|binary| ["--test", &binary.name]);

@@ -96,6 +96,10 @@ pub(crate) struct E2e {
     /// of as many texts; print how many were right.
     #[arg(long, value_name = "N", conflicts_with_all = ["list", "only", "full", "chaos", "memory"])]
     pub(crate) shard_kills: Option<u64>,
+    /// Instead of the tests, kill so many workers before the eyes of the live page, feed it a day, and take the picture of
+    /// the README; print how soon each loss was shown, and what the page holds after the day.
+    #[arg(long, value_name = "N", conflicts_with_all = ["list", "only", "full", "chaos", "memory", "shard_kills"])]
+    pub(crate) live: Option<u64>,
     /// How many pages `--memory` drives to their end.
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub(crate) trials: u64,

@@ -113,6 +113,12 @@ pub enum ServiceError {
         /// The limit.
         limit: usize,
     },
+    /// As many look at the live page as may.
+    #[error("{limit} look at the live page already, which is the most")]
+    Watched {
+        /// The limit.
+        limit: usize,
+    },
     /// The bodies that are being worked on take all the room that there is.
     #[error("the bodies of other requests take all of the {limit} bytes that there are for them")]
     NoRoom {
@@ -156,9 +162,11 @@ impl ServiceError {
             Self::NoRoute(_) => StatusCode::NOT_FOUND,
             Self::NoMethod => StatusCode::METHOD_NOT_ALLOWED,
             Self::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
-            Self::NotReady { .. } | Self::Busy { .. } | Self::NoRoom { .. } | Self::Draining => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::NotReady { .. }
+            | Self::Busy { .. }
+            | Self::Watched { .. }
+            | Self::NoRoom { .. }
+            | Self::Draining => StatusCode::SERVICE_UNAVAILABLE,
             Self::Run(error) | Self::Engine(EngineError::Run(error)) => run_status(error),
             Self::Engine(EngineError::Caller(_)) => StatusCode::BAD_REQUEST,
             Self::Engine(EngineError::Model(_)) => StatusCode::BAD_REQUEST,
@@ -170,9 +178,11 @@ impl ServiceError {
     #[must_use]
     pub fn code(&self) -> Code {
         match self {
-            Self::NotReady { .. } | Self::Busy { .. } | Self::NoRoom { .. } | Self::Draining => {
-                Code::Unavailable
-            }
+            Self::NotReady { .. }
+            | Self::Busy { .. }
+            | Self::Watched { .. }
+            | Self::NoRoom { .. }
+            | Self::Draining => Code::Unavailable,
             Self::Run(RunError::Cancelled) => Code::Cancelled,
             other => match other.status() {
                 StatusCode::NOT_FOUND => Code::NotFound,
@@ -198,7 +208,11 @@ impl ServiceError {
                     .retry_after()
                     .or_else(|| (run_status(error) == StatusCode::SERVICE_UNAVAILABLE).then_some(SOON)),
             },
-            Self::NotReady { .. } | Self::Busy { .. } | Self::NoRoom { .. } | Self::Draining => Some(SOON),
+            Self::NotReady { .. }
+            | Self::Busy { .. }
+            | Self::Watched { .. }
+            | Self::NoRoom { .. }
+            | Self::Draining => Some(SOON),
             _ => None,
         }
     }
@@ -225,6 +239,7 @@ impl ServiceError {
             Self::NoMethod => "no_method",
             Self::RateLimited { .. } => "rate_limited",
             Self::Busy { .. } => "busy",
+            Self::Watched { .. } => "watched",
             Self::NoRoom { .. } => "no_room",
             Self::Draining => "draining",
             Self::Run(error) | Self::Engine(EngineError::Run(error)) => run_reason(error),

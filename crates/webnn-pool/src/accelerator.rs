@@ -8,6 +8,7 @@ use pool_core::core::BreakerStatus;
 use pool_core::{Pool, PoolStats};
 use provision::Home;
 use recovery::{Conditions, Fault, Incident, ResourcePoolErrorRecovery, RestartRoom, Rung, RungSet, Subject};
+use service::News;
 use telemetry::Telemetry;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -47,6 +48,7 @@ pub struct Accelerator {
     bridge: Option<Arc<Bridge>>,
     history: Option<History>,
     holds: Holds,
+    news: Arc<News>,
 }
 
 impl Accelerator {
@@ -83,6 +85,7 @@ impl Accelerator {
             bridge: Some(bridge),
             history: Some(history),
             holds: Holds::default(),
+            news: Arc::default(),
         };
         let mut last = None;
         // One after the other: a start keeps a core busy, and probes that overlap disturb each other's figures.
@@ -145,6 +148,26 @@ impl Accelerator {
     #[must_use]
     pub fn accelerate(&self, model: &ResolvedModel) -> AcceleratedModel {
         AcceleratedModel::new(self.pool.clone(), Arc::clone(&model.model))
+    }
+
+    /// With what heard every event of this pool from its beginning.
+    pub(crate) fn with_news(mut self, news: Arc<News>) -> Self {
+        self.news = news;
+        self
+    }
+
+    pub(crate) const fn news(&self) -> &Arc<News> {
+        &self.news
+    }
+
+    /// The folder of what was installed.
+    pub(crate) fn home(&self) -> &Home {
+        &self.shared.home
+    }
+
+    /// The workers that serve now, each with its page and the resident memory of its browser in bytes, where that is known.
+    pub(crate) fn serving(&self) -> Vec<(WorkerId, Page, Option<u64>)> {
+        self.shared.serving()
     }
 
     /// Who has which part on which page.

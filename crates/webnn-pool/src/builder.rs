@@ -6,6 +6,7 @@ use std::sync::Arc;
 use perf_history::Location;
 use pool_core::{Pool, PoolConfig};
 use provision::{Detection, Home, detect, find_runtime};
+use service::News;
 use telemetry::{Builder, Sink, Telemetry};
 use vocab::{Backend, BrowserName, DeviceKind};
 use webnn_bridge::{BridgeConfig, LaunchSpec};
@@ -193,12 +194,15 @@ impl AcceleratorBuilder {
             spec
         });
         let specs: Vec<LaunchSpec> = customised.chain(specs).collect();
-        let telemetry = sinks.0.into_iter().fold(Telemetry::builder(), Builder::sink).build();
+        let news = Arc::new(News::default());
+        let listeners = Telemetry::builder().sink(Arc::clone(&news) as _);
+        let telemetry = sinks.0.into_iter().fold(listeners, Builder::sink).build();
         let listener = telemetry.clone();
         let begun = tokio::task::spawn_blocking(move || History::begin(history, listener)).await;
         let (history, learning) = begun.map_err(|_| BuildError::TaskLost)??;
         let pool = Pool::with_learning(pool, telemetry, learning)?;
-        Accelerator::start(pool, history, bridge, (recovery, home), specs, missing, tolerant).await
+        let started = Accelerator::start(pool, history, bridge, (recovery, home), specs, missing, tolerant);
+        Ok(started.await?.with_news(news))
     }
 }
 

@@ -3,6 +3,7 @@
 mod answer;
 mod body;
 mod gate;
+mod live;
 mod metrics;
 mod oip;
 mod openai;
@@ -53,6 +54,10 @@ pub(crate) fn router(service: Service) -> Router {
         .route("/v1/chat/completions", post(openai::chat))
         .route("/metrics", get(metrics::metrics))
         .route("/openapi.json", get(openapi))
+        .route("/v2/events", get(live::events))
+        .route("/", get(live::index))
+        .route("/live/{file}", get(live::file))
+        .route("/live/plots/{file}", get(live::plots))
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
         .with_state(service.clone())

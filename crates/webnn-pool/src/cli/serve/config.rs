@@ -52,6 +52,8 @@ pub(super) struct LimitsTable {
     max_buffered_mib: Option<u64>,
     max_requests: Option<usize>,
     max_connections: Option<usize>,
+    /// Who may look at the live page at the same time.
+    max_watchers: Option<usize>,
     header_seconds: Option<Seconds>,
     body_seconds: Option<Seconds>,
     request_seconds: Option<Seconds>,
@@ -275,6 +277,7 @@ impl PoolFile {
             max_buffered_mib,
             max_requests,
             max_connections,
+            max_watchers,
             header_seconds,
             body_seconds,
             request_seconds,
@@ -288,6 +291,7 @@ impl PoolFile {
             max_buffered_mib.map_or(limits.max_buffered_bytes.max(limits.max_body_bytes), mib);
         limits.max_requests = max_requests.unwrap_or(limits.max_requests);
         limits.max_connections = max_connections.unwrap_or(limits.max_connections);
+        limits.max_watchers = max_watchers.unwrap_or(limits.max_watchers);
         limits.header_timeout = header_seconds.map_or(limits.header_timeout, |seconds| seconds.0);
         limits.body_timeout = body_seconds.map_or(limits.body_timeout, |seconds| seconds.0);
         limits.max_timeout = request_seconds.map_or(limits.max_timeout, |seconds| seconds.0);

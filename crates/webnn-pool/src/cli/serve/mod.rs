@@ -149,6 +149,7 @@ impl Running {
             server.address(),
             if names.is_empty() { "no model yet".to_owned() } else { names.join(", ") },
         ));
+        out::note(&format!("live page: {scheme}://{}/", server.address()));
         Ok((service, server))
     }
 
