@@ -170,8 +170,8 @@ async fn weigh(frames: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn half_an_hour_of_feed_is_small_and_names_are_no_markup() {
-    weigh(1_800).await;
+async fn a_quarter_of_an_hour_of_feed_is_small_and_names_are_no_markup() {
+    weigh(900).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
