@@ -92,6 +92,10 @@ pub(crate) struct E2e {
     /// of as many texts; print how many were right.
     #[arg(long, value_name = "N", conflicts_with_all = ["list", "only", "full", "chaos", "memory"])]
     pub(crate) shard_kills: Option<u64>,
+    /// Instead of the tests, compare a model in every browser so many times with the first time, then once with one browser
+    /// slowed down; print every alarm.
+    #[arg(long, value_name = "N", conflicts_with_all = ["list", "only", "full", "chaos", "memory", "shard_kills"])]
+    pub(crate) compare: Option<u32>,
     /// How many pages `--memory` drives to their end.
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub(crate) trials: u64,

@@ -28,6 +28,7 @@
 mod accelerated;
 mod accelerator;
 mod builder;
+pub mod compare;
 mod error;
 mod export;
 mod history;

@@ -1,6 +1,6 @@
 //! Finding where a series jumped.
 
-use super::distributions::student_beyond;
+use crate::stats::student_beyond;
 use super::noise::{Noise, without_outliers};
 use super::point::{Point, days};
 

@@ -1,6 +1,6 @@
 //! How fast a series rises or falls.
 
-use super::distributions::{student_beyond, student_quantile};
+use crate::stats::{student_beyond, student_quantile};
 use super::point::{Point, days, variance_within};
 use crate::Period;
 use crate::stats::Interval;
