@@ -49,7 +49,8 @@ fn every_arm_is_a_row_and_all_is_written() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
     let (json, junit, html) = (path("r.json"), path("r.xml"), path("r.html"));
-    let mut arguments = vec!["--browser", "chromium-headless-shell,firefox,safari", "--backend", "webnn,wasm"];
+    let mut arguments =
+        vec!["--browser", "chromium-headless-shell,firefox,safari", "--backend", "webnn,wasm"];
     arguments.extend(["--rounds", "2", "--repeat", "5", "--json", &json, "--junit", &junit, "--html", &html]);
     let ran = compare(&golden, &arguments);
     assert_eq!(ran.status, Some(0), "{ran:?}");
@@ -72,7 +73,10 @@ fn every_arm_is_a_row_and_all_is_written() {
         assert!(times.count == 10 && 0.0 < times.p50 && times.p50 <= times.p95, "{times:?}");
         assert!(arm.total_ms.expect("times").p50 >= times.p50);
         let memory = arm.memory.expect("a Linux /proc");
-        assert!(memory.loaded.pss_bytes > 0 && memory.loaded.pss_bytes <= memory.loaded.rss_bytes, "{memory:?}");
+        assert!(
+            memory.loaded.pss_bytes > 0 && memory.loaded.pss_bytes <= memory.loaded.rss_bytes,
+            "{memory:?}"
+        );
         assert!(memory.heap_bytes.is_some_and(|bytes| bytes > 0), "{memory:?}");
         let numbers = arm.numbers.as_ref().expect("a judgement");
         assert!(numbers.max_abs.is_some_and(|off| off < 1e-5), "{numbers:?}");
@@ -84,7 +88,10 @@ fn every_arm_is_a_row_and_all_is_written() {
     let xml = std::fs::read_to_string(junit).expect("JUnit");
     assert!(xml.contains("<testsuite name=\"firefox/wasm\"") && xml.contains("failures=\"0\""), "{xml}");
     let page = std::fs::read_to_string(html).expect("a page");
-    assert!(page.starts_with("<!doctype html>") && page.contains("<svg") && !page.contains("<script"), "{page}");
+    assert!(
+        page.starts_with("<!doctype html>") && page.contains("<svg") && !page.contains("<script"),
+        "{page}"
+    );
 }
 
 #[test]
@@ -124,7 +131,10 @@ fn a_reference_that_is_given_decides_and_a_wrong_one_turns_the_status() {
     let bad = report(&ran, 1);
     assert_eq!(bad.arms[0].status, Status::Wrong);
     let message = message(&ran);
-    assert!(message.contains("chromium-headless-shell/wasm numbers: output ") && message.contains("off"), "{message}");
+    assert!(
+        message.contains("chromium-headless-shell/wasm numbers: output ") && message.contains("off"),
+        "{message}"
+    );
 }
 
 #[test]
@@ -139,7 +149,10 @@ fn what_one_backend_cannot_take_does_not_end_the_others() {
     assert_eq!(found.arms[0].status, Status::Refused, "{:?}", found.arms[0].reason);
     let required = ["--require", "chromium-headless-shell/webnn"];
     let ran = compare(&text, &all.iter().copied().chain(required).collect::<Vec<_>>());
-    assert!(message(&ran).contains("chromium-headless-shell/webnn runs: it cannot take the model"), "{ran:?}");
+    assert!(
+        message(&ran).contains("chromium-headless-shell/webnn runs: it cannot take the model"),
+        "{ran:?}"
+    );
     report(&ran, 1);
 }
 
@@ -156,7 +169,8 @@ impl Going {
         let temp = tempfile::tempdir().expect("a folder");
         let started = Instant::now();
         let mut command = webnn_pool(temp.path());
-        let child = command.arg("compare").arg(&fixture.directory).args(arguments).spawn().expect("it starts");
+        let child =
+            command.arg("compare").arg(&fixture.directory).args(arguments).spawn().expect("it starts");
         Self { child, temp, started }
     }
 
@@ -171,7 +185,8 @@ fn browsers(temp: &Path, browser: &str) -> Vec<MarkedProcess> {
     let marks = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
     let marks = marks.filter(|name| name.starts_with("webnn-pool-"));
     let mine = |process: &MarkedProcess| {
-        let rest = process.browser.as_deref().and_then(|label| label.strip_prefix(browser)?.strip_prefix('-'));
+        let rest =
+            process.browser.as_deref().and_then(|label| label.strip_prefix(browser)?.strip_prefix('-'));
         rest.is_some_and(|number| number.parse::<u32>().is_ok())
     };
     marks.flat_map(|mark| process_table(&mark)).filter(mine).collect()
@@ -204,7 +219,11 @@ async fn slow_down(temp: std::path::PathBuf, browser: &'static str, end: Arc<Ato
 fn slowed(fixture: &Fixture, browser: &'static str, arguments: &[&str]) -> Ran {
     let going = Going::start(fixture, arguments);
     let end = Arc::new(AtomicBool::new(false));
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_time()
+        .build()
+        .expect("a runtime");
     let slowing = runtime.spawn(slow_down(going.temp.path().to_owned(), browser, Arc::clone(&end)));
     let ran = going.end();
     end.store(true, Ordering::Relaxed);
@@ -254,7 +273,8 @@ fn an_interrupt_leaves_nothing() {
     assert_eq!(ran.status, Some(1), "{ran:?}");
     assert!(message(&ran).contains("interrupted") && ran.stdout.is_empty(), "{ran:?}");
     until_now("nothing is left", limit, || {
-        marked(&format!("webnn-pool-{id}-")).is_empty() && std::fs::read_dir(&temp).is_ok_and(|mut left| left.next().is_none())
+        marked(&format!("webnn-pool-{id}-")).is_empty()
+            && std::fs::read_dir(&temp).is_ok_and(|mut left| left.next().is_none())
     });
     drop(kept);
 }
@@ -291,8 +311,15 @@ fn long_repeated_runs_are_no_alarm_and_a_slow_arm_is() {
             let ran = compare(&model, &again);
             let found = CompareReport::from_json(ran.stdout.as_bytes()).expect("a report");
             let changes = &found.baseline.as_ref().expect("a baseline").changes;
-            let far = changes.iter().map(|one| one.change.ratio).fold(1.0_f64, |far, ratio| if ratio.ln().abs() > far.ln().abs() { ratio } else { far });
-            println!("{name} {run}: status {:?}, the ratio farthest from 1 of {}: {far:.2}", ran.status, changes.len());
+            let far = changes
+                .iter()
+                .map(|one| one.change.ratio)
+                .fold(1.0_f64, |far, ratio| if ratio.ln().abs() > far.ln().abs() { ratio } else { far });
+            println!(
+                "{name} {run}: status {:?}, the ratio farthest from 1 of {}: {far:.2}",
+                ran.status,
+                changes.len()
+            );
             if ran.status != Some(0) {
                 alarms += 1;
                 println!("  {}", message(&ran));
@@ -303,7 +330,14 @@ fn long_repeated_runs_are_no_alarm_and_a_slow_arm_is() {
         println!("{name}, firefox slowed down: {}", message(&ran));
         assert_eq!(alarms, 0, "false alarms");
         let found = report(&ran, 1).baseline.expect("a baseline");
-        let worse: Vec<_> = found.changes.iter().filter(|one| one.verdict == Verdict::Worse && one.measure == Measure::Latency).collect();
-        assert!(!worse.is_empty() && worse.iter().all(|one| one.arm.to_string() == "firefox/wasm"), "{worse:?}");
+        let worse: Vec<_> = found
+            .changes
+            .iter()
+            .filter(|one| one.verdict == Verdict::Worse && one.measure == Measure::Latency)
+            .collect();
+        assert!(
+            !worse.is_empty() && worse.iter().all(|one| one.arm.to_string() == "firefox/wasm"),
+            "{worse:?}"
+        );
     }
 }

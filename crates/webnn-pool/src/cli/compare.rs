@@ -8,8 +8,8 @@ use tensor::oip::{InferResponse, Limits};
 use vocab::{Backend, BrowserName, DeviceKind, ModelType};
 use webnn_pool::ModelSpec;
 use webnn_pool::compare::{
-    ArmName, CompareOptions, CompareReport, Fault, Progress, Reference, RegressionRules, Requirements, Tolerance,
-    compare, html, junit, table,
+    ArmName, CompareOptions, CompareReport, Fault, Progress, Reference, RegressionRules, Requirements,
+    Tolerance, compare, html, junit, table,
 };
 
 use super::read::{self, REQUEST_LIMIT};
@@ -114,7 +114,10 @@ fn parse_positive(text: &str) -> Result<f64, String> {
 
 fn parse_ratio(text: &str) -> Result<f64, String> {
     parse_positive(text)?;
-    text.parse::<f64>().ok().filter(|ratio| *ratio > 1.0).ok_or_else(|| "expected a number above 1".to_owned())
+    text.parse::<f64>()
+        .ok()
+        .filter(|ratio| *ratio > 1.0)
+        .ok_or_else(|| "expected a number above 1".to_owned())
 }
 
 fn parse_tolerance(text: &str) -> Result<Tolerance, String> {
@@ -267,8 +270,11 @@ fn verdict(report: &CompareReport) -> Result<(), Failure> {
     let failures: Vec<String> = report.failures().map(ToString::to_string).collect();
     match failures.as_slice() {
         [] if report.arms.iter().all(|arm| !arm.status.ran()) => {
-            let each: Vec<String> =
-                report.arms.iter().map(|arm| format!("{}: {}", arm.name(), arm.reason.as_deref().unwrap_or("–"))).collect();
+            let each: Vec<String> = report
+                .arms
+                .iter()
+                .map(|arm| format!("{}: {}", arm.name(), arm.reason.as_deref().unwrap_or("–")))
+                .collect();
             Err(format!("the model ran nowhere: {}", each.join("; ")).into())
         }
         [] => Ok(()),

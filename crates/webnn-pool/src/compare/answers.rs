@@ -39,7 +39,8 @@ impl Answers {
     /// are the same.
     pub(super) fn take(&mut self, outputs: Vec<NamedTensor>) {
         let Some(first) = &self.first else {
-            self.numbers = self.reference.as_deref().map(|reference| judge(reference, &outputs, self.tolerance));
+            self.numbers =
+                self.reference.as_deref().map(|reference| judge(reference, &outputs, self.tolerance));
             self.first = Some(outputs);
             return;
         };

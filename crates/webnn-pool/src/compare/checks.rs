@@ -71,7 +71,10 @@ impl FromStr for Fault {
     type Err = ParseFaultError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL.into_iter().find(|fault| fault.as_str() == text).ok_or_else(|| ParseFaultError { text: text.to_owned() })
+        Self::ALL
+            .into_iter()
+            .find(|fault| fault.as_str() == text)
+            .ok_or_else(|| ParseFaultError { text: text.to_owned() })
     }
 }
 
@@ -192,7 +195,8 @@ impl CompareReport {
             self.since(arm, requirements, &mut checks);
         }
         // What is required and not even looked at is missing.
-        let unknown = requirements.required.iter().filter(|name| self.arms.iter().all(|arm| arm.name() != **name));
+        let unknown =
+            requirements.required.iter().filter(|name| self.arms.iter().all(|arm| arm.name() != **name));
         checks.extend(unknown.map(|&arm| Check {
             arm,
             name: CheckName::Runs,
@@ -200,7 +204,8 @@ impl CompareReport {
             message: "it is required and was not among the arms that were run".to_owned(),
         }));
         if let Some(baseline) = &self.baseline {
-            let gone = baseline.status.iter().filter(|(name, ..)| self.arms.iter().all(|arm| arm.name() != *name));
+            let gone =
+                baseline.status.iter().filter(|(name, ..)| self.arms.iter().all(|arm| arm.name() != *name));
             checks.extend(gone.map(|&(arm, before, now)| status_check(arm, before, now, requirements)));
         }
         self.checks = checks;
@@ -288,7 +293,11 @@ fn of_arm(arm: &ArmReport, requirements: &Requirements, checks: &mut Vec<Check>)
         Some(_) => push(CheckName::Runs, Outcome::Skipped, reason()),
         None => {
             let runs = arm.in_page_ms.map_or(0, |times| times.count);
-            push(CheckName::Runs, Outcome::Passed, format!("{runs} timed runs in {} launches", arm.blocks.len()));
+            push(
+                CheckName::Runs,
+                Outcome::Passed,
+                format!("{runs} timed runs in {} launches", arm.blocks.len()),
+            );
         }
     }
     match (&arm.numbers, arm.status) {
@@ -298,7 +307,11 @@ fn of_arm(arm: &ArmReport, requirements: &Requirements, checks: &mut Vec<Check>)
         }
         (Some(numbers), _) => {
             let off = numbers.max_abs.map_or_else(|| "–".to_owned(), |off| format!("{off:.1e}"));
-            push(CheckName::Numbers, Outcome::Passed, format!("max |Δ| {off}, {:.1e} is allowed", numbers.allowed));
+            push(
+                CheckName::Numbers,
+                Outcome::Passed,
+                format!("max |Δ| {off}, {:.1e} is allowed", numbers.allowed),
+            );
         }
         (None, status) if status.ran() => {
             let bad = required || fails(Fault::Unverified);
@@ -339,7 +352,8 @@ pub(super) fn placement_text(arm: &ArmReport) -> String {
         let detail = operators.map_or_else(String::new, |operators| {
             let mut all: Vec<_> = operators.iter().collect();
             all.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
-            let named: Vec<String> = all.iter().take(8).map(|(name, count)| format!("{name} {count}")).collect();
+            let named: Vec<String> =
+                all.iter().take(8).map(|(name, count)| format!("{name} {count}")).collect();
             let more = if all.len() > 8 { ", …" } else { "" };
             format!(" ({}{more})", named.join(", "))
         });

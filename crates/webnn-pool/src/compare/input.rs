@@ -9,14 +9,17 @@ use tensor::{Bindings, DType, Dim, NamedTensor, Signature, Tensor, TensorError, 
 const MOST_BYTES: u64 = 1 << 30;
 
 /// The size that a symbolic dimension gets where nobody gave one: part of its name, and the size.
-const ASSUMED: [(&str, u64); 5] = [("past", u64::MAX), ("batch", 1), ("seq", 16), ("length", 16), ("time", 16)];
+const ASSUMED: [(&str, u64); 5] =
+    [("past", u64::MAX), ("batch", 1), ("seq", 16), ("length", 16), ("time", 16)];
 
 /// Why no inputs could be made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InputsError {
     /// A dimension has a name and no size, and the name tells nothing of it.
-    #[error("input {input} has a dimension {dim:?} of any size: give it one with --dim {dim}=SIZE, or give --input")]
+    #[error(
+        "input {input} has a dimension {dim:?} of any size: give it one with --dim {dim}=SIZE, or give --input"
+    )]
     NoSize {
         /// The input as the model declares it.
         input: String,
@@ -38,7 +41,9 @@ pub enum InputsError {
         known: String,
     },
     /// The inputs would be too large.
-    #[error("input {input} would have more than {MOST_BYTES} bytes together with those before it: give smaller sizes")]
+    #[error(
+        "input {input} would have more than {MOST_BYTES} bytes together with those before it: give smaller sizes"
+    )]
     TooLarge {
         /// The input as the model declares it.
         input: String,
@@ -92,9 +97,10 @@ pub(super) fn generate(signature: &Signature, sizes: &Bindings, seed: u64) -> Re
         let shape = shape(spec, sizes, &mut assumed)?;
         let elements = shape.iter().try_fold(1_u64, |product, &size| product.checked_mul(size));
         let size = elements.and_then(|elements| elements.checked_mul(8));
-        bytes = size.and_then(|size| bytes.checked_add(size)).filter(|&all| all <= MOST_BYTES).ok_or_else(|| {
-            InputsError::TooLarge { input: spec.to_string() }
-        })?;
+        bytes = size
+            .and_then(|size| bytes.checked_add(size))
+            .filter(|&all| all <= MOST_BYTES)
+            .ok_or_else(|| InputsError::TooLarge { input: spec.to_string() })?;
         let mut random = SplitMix(seed ^ (at as u64).wrapping_mul(0xd1b5_4a32_d192_ed03));
         let tensor = fill(spec, &shape, elements.unwrap_or(0), &mut random)?;
         inputs.push(NamedTensor::new(Arc::clone(&spec.name), tensor));
@@ -158,7 +164,10 @@ fn fill(
     };
     macro_rules! integers {
         ($type:ty) => {
-            Tensor::from_vec(shape, (0..elements).map(|at| <$type>::from(integer(at, random))).collect::<Vec<_>>())
+            Tensor::from_vec(
+                shape,
+                (0..elements).map(|at| <$type>::from(integer(at, random))).collect::<Vec<_>>(),
+            )
         };
     }
     macro_rules! floats {

@@ -164,7 +164,8 @@ fn floats(
     let (Ok(wanted), Ok(got)) = (wanted.tensor.to_f64_vec(), got.tensor.to_f64_vec()) else {
         return numbers.wrong(format!("output {name:?} cannot be read as numbers"));
     };
-    let scale = wanted.iter().filter(|value| value.is_finite()).fold(0.0_f64, |most, value| most.max(value.abs()));
+    let scale =
+        wanted.iter().filter(|value| value.is_finite()).fold(0.0_f64, |most, value| most.max(value.abs()));
     let allowed = tolerance.allows(scale);
     let (mut off, mut odd) = (0.0_f64, 0_usize);
     let (mut dot, mut first, mut second) = (0.0, 0.0, 0.0);
@@ -194,7 +195,9 @@ fn floats(
         (numbers.output, numbers.allowed, *closest) = (name.to_owned(), allowed, share);
     }
     if off > allowed {
-        numbers.wrong(format!("output {name:?} is {off:.1e} off, and {allowed:.1e} is allowed at its scale of {scale:.1e}"));
+        numbers.wrong(format!(
+            "output {name:?} is {off:.1e} off, and {allowed:.1e} is allowed at its scale of {scale:.1e}"
+        ));
     }
 }
 

@@ -128,7 +128,8 @@ impl Bench<'_> {
         block: &mut BlockReport,
         seen: &mut Seen,
     ) -> Result<(), BlockError> {
-        let verdict = page.verdicts().into_iter().find_map(|(known, verdict)| (known == backend).then_some(verdict));
+        let verdict =
+            page.verdicts().into_iter().find_map(|(known, verdict)| (known == backend).then_some(verdict));
         let verdict = match verdict {
             Some(verdict) if verdict.verdict != Admission::Rejected => verdict,
             other => {
@@ -139,8 +140,10 @@ impl Bench<'_> {
         };
         let device = device(verdict);
         let precision = &self.model.precision;
-        let tolerance =
-            self.options.tolerance.unwrap_or_else(|| Tolerance::fitting(precision, backend, &device.effective));
+        let tolerance = self
+            .options
+            .tolerance
+            .unwrap_or_else(|| Tolerance::fitting(precision, backend, &device.effective));
         seen.device = Some(device);
         block.idle = self.memory(browser).await;
 

@@ -11,7 +11,9 @@ pub(super) fn of_browser(mark: &str, label: &str) -> Option<MemoryReading> {
     let mut sum = MemoryReading::default();
     for process in process_table(mark).iter().filter(|process| process.browser.as_deref() == Some(label)) {
         // One that has just ended takes nothing any more.
-        let Ok(text) = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", process.pid)) else { continue };
+        let Ok(text) = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", process.pid)) else {
+            continue;
+        };
         let Some((rss, pss)) = parse(&text) else { continue };
         sum.rss_bytes += rss;
         sum.pss_bytes += pss;

@@ -28,9 +28,9 @@ pub(super) struct Native {
 /// Where a Python with ONNX Runtime may be, best first: those that the project makes for its fixtures and clients, and the
 /// system's.
 pub(super) fn candidates(home: Option<&Home>) -> Vec<PathBuf> {
-    let own = home.into_iter().flat_map(|home| {
-        ["python", "python-clients"].map(|name| home.root().join(name).join("bin/python"))
-    });
+    let own = home
+        .into_iter()
+        .flat_map(|home| ["python", "python-clients"].map(|name| home.root().join(name).join("bin/python")));
     own.filter(|path| path.exists()).chain(["python3", "python"].map(PathBuf::from)).collect()
 }
 
@@ -46,10 +46,14 @@ pub(super) async fn run(
     let io = |source| NativeError::Files { source };
     let folder = tempfile::tempdir().map_err(io)?;
     let (request, response) = (folder.path().join("request"), folder.path().join("response"));
-    let message =
-        InferRequest { id: None, parameters: Parameters::default(), inputs: inputs.to_vec(), outputs: Vec::new() }
-            .to_binary()
-            .map_err(|source| NativeError::Message { source })?;
+    let message = InferRequest {
+        id: None,
+        parameters: Parameters::default(),
+        inputs: inputs.to_vec(),
+        outputs: Vec::new(),
+    }
+    .to_binary()
+    .map_err(|source| NativeError::Message { source })?;
     let header = message.header.len().to_string();
     tokio::fs::write(&request, message.into_bytes()).await.map_err(io)?;
     let mut command = Command::new(python);
@@ -70,7 +74,12 @@ pub(super) async fn run(
     let failed = |said: &[u8]| NativeError::Failed {
         python: python.to_owned(),
         // The last line of a traceback is the error.
-        said: String::from_utf8_lossy(said).lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("nothing").to_owned(),
+        said: String::from_utf8_lossy(said)
+            .lines()
+            .rev()
+            .find(|line| !line.trim().is_empty())
+            .unwrap_or("nothing")
+            .to_owned(),
     };
     if !ended.status.success() {
         return Err(failed(&ended.stderr));

@@ -34,7 +34,10 @@ pub(super) async fn known(
     match &options.reference {
         Reference::Given { outputs, from } => {
             fits(&model.signature, outputs)?;
-            Ok(Known { outputs: Some(outputs.clone().into()), facts: facts(ReferenceKind::File, from.clone()) })
+            Ok(Known {
+                outputs: Some(outputs.clone().into()),
+                facts: facts(ReferenceKind::File, from.clone()),
+            })
         }
         Reference::Majority => Ok(none("what most arms give".to_owned())),
         Reference::Native(python) => {
@@ -49,7 +52,8 @@ pub(super) async fn known(
                 Ok(None) => Ok(none("what most arms give; there is no native runtime here".to_owned())),
                 // The browsers' runtimes may know what this one does not.
                 Err(error) => {
-                    let why = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+                    let why = std::error::Error::source(&error)
+                        .map_or_else(|| error.to_string(), ToString::to_string);
                     Ok(none(format!("what most arms give; the native runtime gave no reference: {why}")))
                 }
             }
@@ -105,7 +109,11 @@ fn fits(signature: &Signature, outputs: &[NamedTensor]) -> Result<(), CompareErr
         match signature.output(&output.name) {
             None => {
                 let known: Vec<&str> = signature.outputs.iter().map(|spec| &*spec.name).collect();
-                return wrong(format!("it has an output {:?}, and the model has {}", &*output.name, known.join(", ")));
+                return wrong(format!(
+                    "it has an output {:?}, and the model has {}",
+                    &*output.name,
+                    known.join(", ")
+                ));
             }
             Some(spec) if spec.dtype != output.tensor.dtype() => {
                 return wrong(format!("output {spec} is {} in it", output.tensor.dtype()));
@@ -117,8 +125,14 @@ fn fits(signature: &Signature, outputs: &[NamedTensor]) -> Result<(), CompareErr
 }
 
 /// What most arms gave, where no reference is known.
-pub(super) fn by_majority(arms: &[(ArmName, &Answers)], before: &ReferenceFacts) -> (Option<Vec<NamedTensor>>, ReferenceFacts) {
-    let answered: Vec<_> = arms.iter().filter_map(|(name, answers)| Some((*name, answers.first()?, answers.tolerance()))).collect();
+pub(super) fn by_majority(
+    arms: &[(ArmName, &Answers)],
+    before: &ReferenceFacts,
+) -> (Option<Vec<NamedTensor>>, ReferenceFacts) {
+    let answered: Vec<_> = arms
+        .iter()
+        .filter_map(|(name, answers)| Some((*name, answers.first()?, answers.tolerance())))
+        .collect();
     let answers: Vec<_> = answered.iter().map(|(_, first, tolerance)| (*first, *tolerance)).collect();
     let Some(group) = majority(&answers) else {
         let why = match answered.len() {

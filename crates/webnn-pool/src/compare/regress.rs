@@ -146,7 +146,9 @@ impl CompareReport {
         let mut measured = Vec::new();
         let mut status = Vec::new();
         for arm in &self.arms {
-            let Some(earlier) = before.arms.iter().find(|earlier| earlier.name() == arm.name()) else { continue };
+            let Some(earlier) = before.arms.iter().find(|earlier| earlier.name() == arm.name()) else {
+                continue;
+            };
             if worse(earlier.status, arm.status) {
                 status.push((arm.name(), earlier.status, arm.status));
             }
@@ -218,7 +220,8 @@ fn one(
     rules: &RegressionRules,
 ) -> Option<Measured> {
     // What a graphics device takes has little to do with how busy the processor is.
-    let on_cpu = |arm: &ArmReport| arm.device.as_ref().is_some_and(|device| device.effective == DeviceKind::Cpu);
+    let on_cpu =
+        |arm: &ArmReport| arm.device.as_ref().is_some_and(|device| device.effective == DeviceKind::Cpu);
     let by_kernel = calibrated && measure != Measure::Memory && on_cpu(before) && on_cpu(after);
     let rule = match measure {
         Measure::Latency => rules.latency,
@@ -271,7 +274,9 @@ fn differences(before: &CompareReport, now: &CompareReport) -> Vec<String> {
     note("native work", &before.method.kernel, &now.method.kernel);
     for arm in &now.arms {
         let earlier = before.arms.iter().find(|earlier| earlier.name() == arm.name());
-        if let Some(earlier) = earlier.filter(|earlier| !earlier.version.is_empty() && !arm.version.is_empty()) {
+        if let Some(earlier) =
+            earlier.filter(|earlier| !earlier.version.is_empty() && !arm.version.is_empty())
+        {
             note(&arm.name().to_string(), &earlier.version, &arm.version);
         }
     }

@@ -216,7 +216,9 @@ impl Arm {
             (_, [], Some(numbers)) if numbers.right => (Status::Right, None),
             (_, [], Some(numbers)) => (Status::Wrong, numbers.problem.clone()),
         };
-        let each = |of: fn(&BlockReport) -> Option<f64>| Spread::of(&blocks.iter().filter_map(of).collect::<Vec<_>>());
+        let each = |of: fn(&BlockReport) -> Option<f64>| {
+            Spread::of(&blocks.iter().filter_map(of).collect::<Vec<_>>())
+        };
         let all = |of: fn(&BlockReport) -> &[f64]| {
             Spread::of(&blocks.iter().flat_map(|block| of(block).iter().copied()).collect::<Vec<_>>())
         };
@@ -303,7 +305,8 @@ fn inputs(options: &CompareOptions, model: &Model) -> Result<(Vec<NamedTensor>, 
         }
     };
     let dims = model.signature.bind(&inputs)?;
-    let form = |one: &NamedTensor| format!("{}: {}{}", one.name, one.tensor.dtype().oip_name(), one.tensor.shape());
+    let form =
+        |one: &NamedTensor| format!("{}: {}{}", one.name, one.tensor.dtype().oip_name(), one.tensor.shape());
     let facts = InputFacts {
         source,
         seed: (source == InputSource::Generated).then_some(options.seed),
@@ -318,7 +321,8 @@ fn inputs(options: &CompareOptions, model: &Model) -> Result<(Vec<NamedTensor>, 
 async fn arms(options: &CompareOptions, home: &Home) -> Result<(Vec<Arm>, Vec<NotFound>), CompareError> {
     let named = !options.browsers.is_empty();
     let mut browsers = if named { options.browsers.clone() } else { BrowserName::ALL.to_vec() };
-    let mut backends = if options.backends.is_empty() { Backend::ALL.to_vec() } else { options.backends.clone() };
+    let mut backends =
+        if options.backends.is_empty() { Backend::ALL.to_vec() } else { options.backends.clone() };
     unique(&mut browsers);
     unique(&mut backends);
     let mut arms = Vec::new();
@@ -329,7 +333,13 @@ async fn arms(options: &CompareOptions, home: &Home) -> Result<(Vec<Arm>, Vec<No
         let (installed, why) = match detection.map_err(|_| CompareError::TaskLost)? {
             Detection::Found(installed) => (Some(installed), None),
             Detection::Missing { reason, hint } => (None, Some((reason.to_string(), hint))),
-            _ => (None, Some(("its state is not known to this version".to_owned(), "run webnn-pool browsers".to_owned()))),
+            _ => (
+                None,
+                Some((
+                    "its state is not known to this version".to_owned(),
+                    "run webnn-pool browsers".to_owned(),
+                )),
+            ),
         };
         if let (Some((reason, hint)), false) = (&why, named) {
             not_found.push(NotFound { browser, reason: reason.clone(), hint: hint.clone() });
@@ -387,7 +397,8 @@ mod tests {
 
     #[test]
     fn only_what_is_not_the_cpu_falls_back_to_it() {
-        let placement = [("CPUExecutionProvider".to_owned(), 3), ("WebNNExecutionProvider".to_owned(), 5)].into();
+        let placement =
+            [("CPUExecutionProvider".to_owned(), 3), ("WebNNExecutionProvider".to_owned(), 5)].into();
         assert_eq!(fallback(Backend::WebNn, &placement), 3);
         assert_eq!(fallback(Backend::Wasm, &placement), 0);
     }

@@ -87,7 +87,13 @@ pub fn ratio(before: &[f64], after: &[f64], between_runs: f64) -> Option<Ratio> 
     let (distance, error) = (second.mean - first.mean, variance.sqrt());
     let p_more = match error > 0.0 {
         true => one_sided(distance / error, degrees),
-        false => if distance > 0.0 { 0.0 } else { 1.0 },
+        false => {
+            if distance > 0.0 {
+                0.0
+            } else {
+                1.0
+            }
+        }
     };
     let half = student_quantile(0.05, degrees) * error;
     Some(Ratio {
@@ -152,7 +158,8 @@ pub struct Change {
 pub fn change(before: &[Block], after: &[Block], rule: &Rule) -> Option<Change> {
     let values = |blocks: &[Block]| blocks.iter().map(|block| block.value).collect::<Vec<_>>();
     let relative = |blocks: &[Block]| {
-        let one = |block: &Block| block.kernel.filter(|kernel| *kernel > 0.0).map(|kernel| block.value / kernel);
+        let one =
+            |block: &Block| block.kernel.filter(|kernel| *kernel > 0.0).map(|kernel| block.value / kernel);
         blocks.iter().map(one).collect::<Option<Vec<_>>>()
     };
     let plain = ratio(&values(before), &values(after), rule.between_runs)?;
@@ -392,8 +399,10 @@ mod tests {
         for _ in 0..200 {
             let mut set = |n: usize| (0..n).map(|_| (2.0 * normal(&mut random)).exp()).collect::<Vec<_>>();
             let (before, after) = (set(3), set(5));
-            let (there, back) =
-                (ratio(&before, &after, 0.06).expect("values"), ratio(&after, &before, 0.06).expect("values"));
+            let (there, back) = (
+                ratio(&before, &after, 0.06).expect("values"),
+                ratio(&after, &before, 0.06).expect("values"),
+            );
             near(there.ratio * back.ratio, 1.0, 1e-9);
             near(there.low * back.high, 1.0, 1e-6);
             near(there.p_more, back.p_less, 1e-9);

@@ -68,7 +68,8 @@ fn axis(x: &Scale, bottom: f64, label: impl Fn(f64) -> String) -> String {
             end = at + half;
         }
     }
-    svg + &format!("<line class=\"base\" x1=\"{LEFT}\" x2=\"{LEFT}\" y1=\"{TOP}\" y2=\"{bottom:.1}\"/></g>")
+    svg += &format!("<line class=\"base\" x1=\"{LEFT}\" x2=\"{LEFT}\" y1=\"{TOP}\" y2=\"{bottom:.1}\"/></g>");
+    svg
 }
 
 fn row_at(row: usize) -> f64 {
@@ -102,8 +103,12 @@ fn name(arm: &ArmReport) -> String {
 
 /// The timed runs of each arm: from the fastest to the 95th percentile, with the middle marked.
 pub(super) fn latency(report: &CompareReport) -> String {
-    let arms: Vec<_> =
-        report.arms.iter().enumerate().filter_map(|(at, arm)| Some((at, arm, arm.in_page_ms?, arm.total_ms?))).collect();
+    let arms: Vec<_> = report
+        .arms
+        .iter()
+        .enumerate()
+        .filter_map(|(at, arm)| Some((at, arm, arm.in_page_ms?, arm.total_ms?)))
+        .collect();
     if arms.is_empty() {
         return String::new();
     }
@@ -129,7 +134,12 @@ pub(super) fn latency(report: &CompareReport) -> String {
             y + 5.0,
         );
         body += &value_label(high.max(x.place(total.p50)), row, &words::ms(times.p50));
-        words_of.push(format!("{}: {} in the middle, {} for the 95th of 100", name(arm), words::ms(times.p50), words::ms(times.p95)));
+        words_of.push(format!(
+            "{}: {} in the middle, {} for the 95th of 100",
+            name(arm),
+            words::ms(times.p50),
+            words::ms(times.p95)
+        ));
         rows.push(vec![
             Text(&name(arm)).to_string(),
             words::count(u64::from(times.count)),
@@ -243,26 +253,37 @@ pub(super) fn over_time(report: &CompareReport) -> String {
     }
     legend += "<li><svg class=\"kernel\" viewBox=\"0 0 28 10\" aria-hidden=\"true\"><polyline points=\"0,5 28,5\"/></svg>\
                native work</li></ul>";
+    legend += &note(
+        "Each dot is the middle run of one launch in a fresh browser. Where all lines rise together with the native work, a \
+         fixed computation outside of any browser, the machine became busy.",
+    );
     let each: Vec<String> = kernel.iter().map(|(_, ms)| words::ms(*ms)).collect();
     rows.push(vec!["native work".to_owned(), each.join(", ")]);
     let described: Vec<String> = series
         .iter()
         .filter_map(|(_, name, points)| {
-            Some(format!("{name}: {} at first, {} at last", words::ms(points.first()?.1), words::ms(points.last()?.1)))
+            Some(format!(
+                "{name}: {} at first, {} at last",
+                words::ms(points.first()?.1),
+                words::ms(points.last()?.1)
+            ))
         })
         .collect();
     Figure {
         id: "rounds",
         title: "Over the rounds",
-        described: format!("The middle run of each launch over the time of the comparison. {}.", described.join("; ")),
+        described: format!(
+            "The middle run of each launch over the time of the comparison. {}.",
+            described.join("; ")
+        ),
         height: BOTTOM + 28.0,
         body,
-        note: legend
-            + &note(
-                "Each dot is the middle run of one launch in a fresh browser. Where all lines rise together with the native \
-                 work, a fixed computation outside of any browser, the machine became busy.",
-            ),
-        figures: table("Middle run of each launch", &[("arm", false), ("launches in their order", false)], &rows),
+        note: legend,
+        figures: table(
+            "Middle run of each launch",
+            &[("arm", false), ("launches in their order", false)],
+            &rows,
+        ),
     }
     .html()
 }
@@ -304,7 +325,12 @@ impl Bars<'_> {
             body += &value_label(x.place(from), row, &(self.text)(from));
             described.push(format!("{name}: {}", (self.text)(from)));
             let cells = std::iter::once(Text(name).to_string());
-            rows.push(cells.chain(parts.iter().map(|value| (self.text)(*value))).chain([(self.text)(from)]).collect());
+            rows.push(
+                cells
+                    .chain(parts.iter().map(|value| (self.text)(*value)))
+                    .chain([(self.text)(from)])
+                    .collect(),
+            );
         }
         let mut heads = vec![("arm", false)];
         heads.extend(self.parts.iter().map(|(_, part)| (*part, true)));
@@ -383,7 +409,8 @@ pub(super) fn changes(baseline: &BaselineReport) -> String {
     let bottom = TOP + ROW * found.len() as f64;
     let mut body = axis(&x, bottom, |ratio| format!("×{}", tidy(ratio)));
     let one = x.place(1.0);
-    body += &format!("<line class=\"unity\" x1=\"{one:.1}\" x2=\"{one:.1}\" y1=\"{TOP}\" y2=\"{bottom:.1}\"/>");
+    body +=
+        &format!("<line class=\"unity\" x1=\"{one:.1}\" x2=\"{one:.1}\" y1=\"{TOP}\" y2=\"{bottom:.1}\"/>");
     let (mut rows, mut described) = (Vec::new(), Vec::new());
     for (row, found) in found.iter().enumerate() {
         let (plain, y) = (found.change.plain, row_at(row));
@@ -403,7 +430,8 @@ pub(super) fn changes(baseline: &BaselineReport) -> String {
         );
         body += &value_label(x.place(plain.high), row, &format!("×{:.2}", plain.ratio));
         described.push(format!("{label}: {word}, ×{:.2}", plain.ratio));
-        let beside = found.change.calibrated.map_or_else(|| "–".to_owned(), |beside| format!("×{:.2}", beside.ratio));
+        let beside =
+            found.change.calibrated.map_or_else(|| "–".to_owned(), |beside| format!("×{:.2}", beside.ratio));
         rows.push(vec![
             Text(&label).to_string(),
             format!("×{:.2} ({:.2} to {:.2})", plain.ratio, plain.low, plain.high),
@@ -412,8 +440,13 @@ pub(super) fn changes(baseline: &BaselineReport) -> String {
             format!("<span class=\"{class}\">{word}</span>"),
         ]);
     }
-    let heads =
-        [("what", false), ("ratio (95 %)", true), ("beside the native work", true), ("p", true), ("verdict", false)];
+    let heads = [
+        ("what", false),
+        ("ratio (95 %)", true),
+        ("beside the native work", true),
+        ("p", true),
+        ("verdict", false),
+    ];
     Figure {
         id: "changes",
         title: "Against the baseline",

@@ -31,7 +31,12 @@ pub fn html(report: &CompareReport) -> String {
         section("failed", "What failed", failures(report)),
         section("arms", "Every browser and backend", arms(report)),
         section("since", "Since the baseline", since(report)),
-        section("plots", "Figures", [draw::latency(report), draw::over_time(report), draw::start(report), draw::memory(report)].concat()),
+        section(
+            "plots",
+            "Figures",
+            [draw::latency(report), draw::over_time(report), draw::start(report), draw::memory(report)]
+                .concat(),
+        ),
         section("nodes", "Where the nodes ran", placement(report)),
         section("checks", "Checks", checks(report)),
         section("method", "How it was measured", method(report)),
@@ -76,11 +81,18 @@ fn arms(report: &CompareReport) -> String {
     let row = |arm: &ArmReport| {
         let ms = |value: Option<f64>| value.map_or_else(none, words::ms);
         let device = arm.device.as_ref().map_or_else(none, |device| {
-            let adapter = device.adapter.as_deref().map(|adapter| format!(" <small>{}</small>", Text(adapter))).unwrap_or_default();
+            let adapter = device
+                .adapter
+                .as_deref()
+                .map(|adapter| format!(" <small>{}</small>", Text(adapter)))
+                .unwrap_or_default();
             let software = if device.software { " software" } else { "" };
             format!("{}{software}{adapter}", Text(device.effective.as_str()))
         });
-        let off = arm.numbers.as_ref().map(|numbers| numbers.max_abs.map_or_else(|| "NaN".to_owned(), |off| format!("{off:.1e}")));
+        let off = arm
+            .numbers
+            .as_ref()
+            .map(|numbers| numbers.max_abs.map_or_else(|| "NaN".to_owned(), |off| format!("{off:.1e}")));
         vec![
             format!("{} <small>{}</small>", Text(&arm.name().to_string()), Text(&arm.version)),
             status_tag(arm.status),
@@ -107,7 +119,12 @@ fn arms(report: &CompareReport) -> String {
     let rows: Vec<Vec<String>> = report.arms.iter().map(row).collect();
     let reasons = report.arms.iter().filter_map(|arm| {
         let reason = arm.reason.as_ref()?;
-        Some(format!("<li>{}<span><b>{}</b> {}</span></li>", status_tag(arm.status), Text(&arm.name().to_string()), Text(reason)))
+        Some(format!(
+            "<li>{}<span><b>{}</b> {}</span></li>",
+            status_tag(arm.status),
+            Text(&arm.name().to_string()),
+            Text(reason)
+        ))
     });
     let missing = report.not_found.iter().map(|missing| {
         format!(
@@ -120,7 +137,7 @@ fn arms(report: &CompareReport) -> String {
     });
     let notes: String = reasons.chain(missing).collect();
     let notes = if notes.is_empty() { notes } else { format!("<ul class=\"todo\">{notes}</ul>") };
-    table("Medians over all rounds", &heads, &rows) + &notes
+    [table("Medians over all rounds", &heads, &rows), notes].concat()
 }
 
 fn since(report: &CompareReport) -> String {
@@ -135,7 +152,10 @@ fn since(report: &CompareReport) -> String {
         })
         .collect();
     lines.extend(
-        baseline.differences.iter().map(|text| format!("<li>{}<span>{}</span></li>", tag("quiet", "differs"), Text(text))),
+        baseline
+            .differences
+            .iter()
+            .map(|text| format!("<li>{}<span>{}</span></li>", tag("quiet", "differs"), Text(text))),
     );
     if !baseline.times_compared {
         let text = "Times are not compared: they were measured on another processor.";
@@ -144,7 +164,7 @@ fn since(report: &CompareReport) -> String {
     if !lines.is_empty() {
         html += &format!("<ul class=\"todo\">{}</ul>", lines.concat());
     }
-    html + &draw::changes(baseline)
+    [html, draw::changes(baseline)].concat()
 }
 
 fn placement(report: &CompareReport) -> String {
@@ -163,7 +183,11 @@ fn placement(report: &CompareReport) -> String {
     if rows.is_empty() {
         return String::new();
     }
-    table("Nodes by execution provider", &[("arm", false), ("left to the CPU", true), ("nodes", false)], &rows)
+    table(
+        "Nodes by execution provider",
+        &[("arm", false), ("left to the CPU", true), ("nodes", false)],
+        &rows,
+    )
 }
 
 fn checks(report: &CompareReport) -> String {
@@ -201,9 +225,15 @@ fn method(report: &CompareReport) -> String {
         load.map_or_else(|| "–".to_owned(), |load| load.map(|load| format!("{load:.2}")).join(", "))
     };
     let dims: Vec<String> = report.input.dims.iter().map(|(name, size)| format!("{name}={size}")).collect();
-    let seed = report.input.seed.map_or_else(|| "as given".to_owned(), |seed| format!("made from the signature, seed {seed}"));
+    let seed = report
+        .input
+        .seed
+        .map_or_else(|| "as given".to_owned(), |seed| format!("made from the signature, seed {seed}"));
     let facts = [
-        ("model", format!("{}, {}, {}", report.model.name, mib(report.model.bytes as f64), report.model.precision)),
+        (
+            "model",
+            format!("{}, {}, {}", report.model.name, mib(report.model.bytes as f64), report.model.precision),
+        ),
         ("SHA-256", report.model.hash.clone()),
         ("inputs", format!("{} ({seed}) {}", report.input.tensors.join(", "), dims.join(" "))),
         (

@@ -11,8 +11,10 @@ use crate::compare::report::CompareReport;
 /// The comparison as one XML document. Times are seconds: a suite's are those of its launches.
 #[must_use]
 pub fn junit(report: &CompareReport) -> String {
-    let mut suites: Vec<(ArmName, Vec<&Check>)> = report.arms.iter().map(|arm| (arm.name(), Vec::new())).collect();
-    let mut at: BTreeMap<ArmName, usize> = suites.iter().enumerate().map(|(at, (name, _))| (*name, at)).collect();
+    let mut suites: Vec<(ArmName, Vec<&Check>)> =
+        report.arms.iter().map(|arm| (arm.name(), Vec::new())).collect();
+    let mut at: BTreeMap<ArmName, usize> =
+        suites.iter().enumerate().map(|(at, (name, _))| (*name, at)).collect();
     for check in &report.checks {
         let at = *at.entry(check.arm).or_insert_with(|| {
             suites.push((check.arm, Vec::new()));
@@ -38,10 +40,18 @@ pub fn junit(report: &CompareReport) -> String {
 fn suite(report: &CompareReport, name: ArmName, checks: &[&Check]) -> String {
     let count = |outcome: Outcome| checks.iter().filter(|check| check.outcome == outcome).count();
     let arm = report.arms.iter().find(|arm| arm.name() == name);
-    let seconds: f64 = arm.iter().flat_map(|arm| &arm.blocks).map(|block| {
-        let runs: f64 = block.total_ms.iter().sum();
-        (block.launch_ms.unwrap_or(0.0) + block.load_ms.unwrap_or(0.0) + block.first_total_ms.unwrap_or(0.0) + runs) / 1e3
-    }).sum();
+    let seconds: f64 = arm
+        .iter()
+        .flat_map(|arm| &arm.blocks)
+        .map(|block| {
+            let runs: f64 = block.total_ms.iter().sum();
+            (block.launch_ms.unwrap_or(0.0)
+                + block.load_ms.unwrap_or(0.0)
+                + block.first_total_ms.unwrap_or(0.0)
+                + runs)
+                / 1e3
+        })
+        .sum();
     // `2026-02-16T14:00:00`, in UTC.
     let timestamp = words::time(perf_history::UnixMillis(report.started_unix_ms)).replace(' ', "T") + ":00";
     let mut xml = format!(

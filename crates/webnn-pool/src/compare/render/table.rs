@@ -19,7 +19,12 @@ pub fn table(report: &CompareReport) -> String {
             text += &format!("{} {}: {reason}\n", arm.name(), arm.status.as_str());
         }
         if arm.fallback_nodes > 0 {
-            text += &format!("{}: {} nodes ran on the CPU: {}\n", arm.name(), arm.fallback_nodes, placement_text(arm));
+            text += &format!(
+                "{}: {} nodes ran on the CPU: {}\n",
+                arm.name(),
+                arm.fallback_nodes,
+                placement_text(arm)
+            );
         }
     }
     let missing: Vec<&str> = report.not_found.iter().map(|missing| missing.browser.as_str()).collect();
@@ -76,8 +81,12 @@ fn rows(report: &CompareReport) -> Table {
 
 fn row(arm: &ArmReport) -> [String; 12] {
     let none = || "–".to_owned();
-    let ms = |spread: Option<Spread>, of: fn(Spread) -> f64| spread.map_or_else(none, |spread| figure(of(spread)));
-    let off = arm.numbers.as_ref().map(|numbers| numbers.max_abs.map_or_else(|| "NaN".to_owned(), |off| format!("{off:.1e}")));
+    let ms =
+        |spread: Option<Spread>, of: fn(Spread) -> f64| spread.map_or_else(none, |spread| figure(of(spread)));
+    let off = arm
+        .numbers
+        .as_ref()
+        .map(|numbers| numbers.max_abs.map_or_else(|| "NaN".to_owned(), |off| format!("{off:.1e}")));
     [
         arm.browser.to_string(),
         arm.backend.to_string(),
