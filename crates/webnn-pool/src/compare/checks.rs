@@ -361,3 +361,88 @@ pub(super) fn placement_text(arm: &ArmReport) -> String {
     });
     each.collect::<Vec<_>>().join(", ")
 }
+
+#[cfg(test)]
+mod tests {
+    use vocab::BrowserName;
+
+    use super::super::sample::{arm, report};
+    use super::*;
+
+    /// The checks that fail for an arm of this status, with these requirements.
+    #[track_caller]
+    fn check(status: Status, set: impl FnOnce(&mut Requirements), failed: &[CheckName]) {
+        let mut requirements = Requirements::default();
+        set(&mut requirements);
+        let mut report = report(vec![arm(BrowserName::Firefox, status, &[10.0, 11.0])]);
+        report.judge(&requirements);
+        assert_eq!(
+            report.failures().map(|check| check.name).collect::<Vec<_>>(),
+            failed,
+            "{:?}",
+            report.checks
+        );
+    }
+
+    #[test]
+    fn what_fails_is_what_was_asked() {
+        use CheckName::{Load, Memory, Numbers, P95, Runs};
+        check(Status::Right, |_| {}, &[]);
+        check(Status::Wrong, |_| {}, &[Numbers]);
+        check(Status::Wrong, |asked| asked.fail_on.clear(), &[]);
+        check(Status::Failed, |_| {}, &[Runs]);
+        check(Status::Missing, |_| {}, &[]);
+        check(Status::Missing, |asked| asked.fail_on.push(Fault::Missing), &[Runs]);
+        check(Status::Refused, |asked| asked.fail_on.push(Fault::Refused), &[Runs]);
+        check(Status::Unverified, |_| {}, &[]);
+        check(Status::Unverified, |asked| asked.fail_on.push(Fault::Unverified), &[Numbers]);
+        check(Status::Right, |asked| asked.max_p95_ms = Some(5.0), &[P95]);
+        check(Status::Right, |asked| asked.max_p95_ms = Some(50.0), &[]);
+        check(Status::Right, |asked| asked.max_load_ms = Some(5.0), &[Load]);
+        check(Status::Right, |asked| asked.max_memory_bytes = Some(5.0), &[Memory]);
+    }
+
+    #[test]
+    fn a_required_arm_must_run_and_be_right() {
+        use CheckName::{Numbers, Runs};
+        let firefox: ArmName = "firefox/wasm".parse().expect("a name");
+        let require = |asked: &mut Requirements| {
+            asked.fail_on.clear();
+            asked.required = vec![firefox];
+        };
+        check(Status::Right, require, &[]);
+        check(Status::Wrong, require, &[Numbers]);
+        check(Status::Unverified, require, &[Numbers]);
+        check(Status::Missing, require, &[Runs]);
+        let other = |asked: &mut Requirements| asked.required = vec!["edge/webnn".parse().expect("a name")];
+        check(Status::Right, other, &[Runs]);
+    }
+
+    #[test]
+    fn nodes_that_the_cpu_got_are_named() {
+        let mut one = arm(BrowserName::Edge, Status::Right, &[1.0]);
+        one.placement =
+            [("CPUExecutionProvider".to_owned(), 3), ("WebNNExecutionProvider".to_owned(), 9)].into();
+        one.operators =
+            [("CPUExecutionProvider".to_owned(), [("Gather".to_owned(), 2), ("Shape".to_owned(), 1)].into())]
+                .into();
+        one.fallback_nodes = 3;
+        assert_eq!(placement_text(&one), "CPU 3 (Gather 2, Shape 1), WebNN 9");
+        let mut report = report(vec![one]);
+        let mut requirements = Requirements::default();
+        report.judge(&requirements);
+        assert_eq!(report.failures().count(), 0);
+        requirements.fail_on.push(Fault::Fallback);
+        report.judge(&requirements);
+        assert_eq!(report.failures().map(|check| check.name).collect::<Vec<_>>(), [CheckName::Placement]);
+    }
+
+    #[test]
+    fn words_are_read_as_they_are_written() {
+        for fault in Fault::ALL {
+            assert_eq!(fault.as_str().parse(), Ok(fault));
+        }
+        let error = "slow".parse::<Fault>().expect_err("no fault").to_string();
+        assert!(error.contains("slow") && error.contains("regression"), "{error}");
+    }
+}

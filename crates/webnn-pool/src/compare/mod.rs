@@ -40,6 +40,8 @@ mod regress;
 mod render;
 mod report;
 mod run;
+#[cfg(test)]
+mod sample;
 pub mod stats;
 
 pub use arm::{ArmName, ParseArmError};

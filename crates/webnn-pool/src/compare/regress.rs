@@ -282,3 +282,107 @@ fn differences(before: &CompareReport, now: &CompareReport) -> Vec<String> {
     }
     all
 }
+
+#[cfg(test)]
+mod tests {
+    use vocab::BrowserName;
+
+    use super::super::checks::Requirements;
+    use super::super::report::NotFound;
+    use super::super::sample::{arm, report};
+    use super::*;
+
+    const STEADY: [f64; 3] = [10.0, 10.2, 10.4];
+
+    fn pair(firefox: &[f64]) -> CompareReport {
+        report(vec![
+            arm(BrowserName::Chromium, Status::Right, &STEADY),
+            arm(BrowserName::Firefox, Status::Right, firefox),
+        ])
+    }
+
+    /// What is called worse.
+    fn worse_ones(before: &CompareReport, now: &mut CompareReport) -> Vec<String> {
+        now.compare_with(before, &RegressionRules::default()).expect("the same inputs");
+        let baseline = now.baseline.as_ref().expect("a baseline");
+        let slow = baseline.changes.iter().filter(|one| one.verdict == Verdict::Worse);
+        slow.map(|one| format!("{} {}", one.arm, one.measure.as_str())).collect()
+    }
+
+    #[test]
+    fn only_what_became_slow_is_worse() {
+        assert!(worse_ones(&pair(&STEADY), &mut pair(&STEADY)).is_empty());
+        let mut slow = pair(&STEADY.map(|ms| 2.0 * ms));
+        assert_eq!(worse_ones(&pair(&STEADY), &mut slow), ["firefox/wasm latency", "firefox/wasm load"]);
+        slow.judge(&Requirements::default());
+        assert_eq!(slow.failures().count(), 2);
+        // Turned round it is better, and no failure.
+        let mut fast = pair(&STEADY);
+        assert!(worse_ones(&slow, &mut fast).is_empty());
+        fast.judge(&Requirements::default());
+        assert_eq!(fast.failures().count(), 0);
+    }
+
+    #[test]
+    fn times_of_another_processor_say_nothing() {
+        let mut slow = pair(&STEADY.map(|ms| 2.0 * ms));
+        slow.environment.cpu = "slow".to_owned();
+        assert!(worse_ones(&pair(&STEADY), &mut slow).is_empty());
+        let baseline = slow.baseline.expect("a baseline");
+        assert!(!baseline.times_compared && baseline.differences.iter().any(|text| text.contains("slow")));
+    }
+
+    /// Whether an arm of the one status that has the other now is a regression.
+    #[track_caller]
+    fn check(before: Status, now: Status, regression: bool) {
+        let one = |status| report(vec![arm(BrowserName::Firefox, status, &STEADY)]);
+        let mut after = one(now);
+        after.compare_with(&one(before), &RegressionRules::default()).expect("the same inputs");
+        let found = after.baseline.expect("a baseline").status;
+        assert_eq!(!found.is_empty(), regression, "{before:?} {now:?}");
+    }
+
+    #[test]
+    fn doing_less_than_before_is_a_regression() {
+        check(Status::Right, Status::Right, false);
+        check(Status::Right, Status::Wrong, true);
+        check(Status::Right, Status::Missing, true);
+        check(Status::Right, Status::Unverified, false);
+        check(Status::Unverified, Status::Failed, true);
+        check(Status::Refused, Status::Failed, true);
+        check(Status::Failed, Status::Failed, false);
+        check(Status::Missing, Status::Wrong, false);
+    }
+
+    #[test]
+    fn a_browser_that_is_gone_is_one_too() {
+        let mut now = report(vec![arm(BrowserName::Chromium, Status::Right, &STEADY)]);
+        now.not_found.push(NotFound {
+            browser: BrowserName::Firefox,
+            reason: "gone".into(),
+            hint: "–".into(),
+        });
+        worse_ones(&pair(&STEADY), &mut now);
+        now.judge(&Requirements::default());
+        let failed: Vec<String> = now.failures().map(ToString::to_string).collect();
+        assert_eq!(failed, ["firefox/wasm status_since: right then, missing now"]);
+    }
+
+    #[test]
+    fn what_is_written_is_read_and_nothing_else() {
+        let mut now = pair(&STEADY);
+        worse_ones(&pair(&STEADY), &mut now);
+        now.judge(&Requirements::default());
+        let json = serde_json::to_vec(&now).expect("JSON");
+        let read = CompareReport::from_json(&json).expect("a report");
+        assert_eq!(serde_json::to_vec(&read).expect("JSON"), json);
+        let other = String::from_utf8(json).expect("UTF-8").replace(SCHEMA, "webnn-pool/compare/9");
+        assert!(matches!(CompareReport::from_json(other.as_bytes()), Err(BaselineError::Schema { .. })));
+        assert!(matches!(CompareReport::from_json(b"{}"), Err(BaselineError::Json(_))));
+        let mut large = pair(&STEADY);
+        large.input.tensors = vec!["x: FP32[2]".to_owned()];
+        let error =
+            large.compare_with(&pair(&STEADY), &RegressionRules::default()).expect_err("other inputs");
+        assert!(error.to_string().contains("FP32[2]"), "{error}");
+    }
+}

@@ -44,9 +44,10 @@ fn note(text: &str) -> String {
     format!("<p class=\"note\">{}</p>", Text(text))
 }
 
-/// The class of the arm at this place of the report.
-fn colour(at: usize) -> usize {
-    at % COLOURS
+/// The class of an arm: its place among those that ran, so that few share one.
+fn colour(report: &CompareReport, arm: &ArmReport) -> usize {
+    let drawn = report.arms.iter().filter(|one| one.in_page_ms.is_some());
+    drawn.take_while(|one| one.name() != arm.name()).count() % COLOURS
 }
 
 /// Vertical lines at round values, with their labels below.
@@ -106,8 +107,7 @@ pub(super) fn latency(report: &CompareReport) -> String {
     let arms: Vec<_> = report
         .arms
         .iter()
-        .enumerate()
-        .filter_map(|(at, arm)| Some((at, arm, arm.in_page_ms?, arm.total_ms?)))
+        .filter_map(|arm| Some((colour(report, arm), arm, arm.in_page_ms?, arm.total_ms?)))
         .collect();
     if arms.is_empty() {
         return String::new();
@@ -127,7 +127,7 @@ pub(super) fn latency(report: &CompareReport) -> String {
             "<g class=\"s{}\"><line class=\"range\" x1=\"{low:.1}\" x2=\"{high:.1}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/><line \
              class=\"tip\" x1=\"{high:.1}\" x2=\"{high:.1}\" y1=\"{:.1}\" y2=\"{:.1}\"/><circle cx=\"{middle:.1}\" \
              cy=\"{y:.1}\" r=\"5.5\"/></g><path class=\"total\" d=\"M{:.1} {:.1}l4 6h-8z\"/>",
-            colour(*at),
+            at,
             y - 6.0,
             y + 6.0,
             x.place(total.p50),
@@ -185,8 +185,7 @@ pub(super) fn over_time(report: &CompareReport) -> String {
     let series: Vec<(usize, String, Vec<(f64, f64)>)> = report
         .arms
         .iter()
-        .enumerate()
-        .map(|(at, arm)| (at, name(arm), arm.blocks.iter().filter_map(of_block).collect()))
+        .map(|arm| (colour(report, arm), name(arm), arm.blocks.iter().filter_map(of_block).collect()))
         .filter(|(_, _, points): &(_, _, Vec<_>)| !points.is_empty())
         .collect();
     let mut kernel: Vec<(f64, f64)> = report
@@ -238,14 +237,14 @@ pub(super) fn over_time(report: &CompareReport) -> String {
     let mut legend = String::from("<ul class=\"legend\">");
     let mut rows = Vec::new();
     for (at, name, points) in &series {
-        body += &format!("<g class=\"s{}\"><polyline points=\"{}\"/>", colour(*at), path(points));
+        body += &format!("<g class=\"s{}\"><polyline points=\"{}\"/>", at, path(points));
         for (at, ms) in points {
             body += &format!("<circle cx=\"{:.1}\" cy=\"{:.1}\" r=\"3.5\"/>", x.place(*at), y.place(*ms));
         }
         body += "</g>";
         legend += &format!(
             "<li><svg class=\"s{}\" viewBox=\"0 0 28 10\" aria-hidden=\"true\"><polyline points=\"0,5 28,5\"/></svg>{}</li>",
-            colour(*at),
+            at,
             Text(name)
         );
         let each: Vec<String> = points.iter().map(|(_, ms)| words::ms(*ms)).collect();

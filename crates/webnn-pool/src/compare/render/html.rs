@@ -16,7 +16,7 @@ pub fn html(report: &CompareReport) -> String {
     let title = format!("{} in every browser", report.model.name);
     let ran = report.arms.iter().filter(|arm| arm.status.ran()).count();
     let header = format!(
-        "<p><b>{ran}</b> of {} arms ran {}, {} rounds, {} UTC.</p><p class=\"note\">Numbers are held against: {}.</p>",
+        "<p><b>{ran}</b> of {} arms ran, on {}; {} rounds, {} UTC.</p><p class=\"note\">Numbers are held against: {}.</p>",
         report.arms.len(),
         Text(&report.input.tensors.join(", ")),
         report.method.rounds,
@@ -94,7 +94,7 @@ fn arms(report: &CompareReport) -> String {
             .as_ref()
             .map(|numbers| numbers.max_abs.map_or_else(|| "NaN".to_owned(), |off| format!("{off:.1e}")));
         vec![
-            format!("{} <small>{}</small>", Text(&arm.name().to_string()), Text(&arm.version)),
+            format!("{}<br><small>{}</small>", Text(&arm.name().to_string()), Text(&arm.version)),
             status_tag(arm.status),
             device,
             off.unwrap_or_else(none),

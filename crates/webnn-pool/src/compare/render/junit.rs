@@ -40,18 +40,11 @@ pub fn junit(report: &CompareReport) -> String {
 fn suite(report: &CompareReport, name: ArmName, checks: &[&Check]) -> String {
     let count = |outcome: Outcome| checks.iter().filter(|check| check.outcome == outcome).count();
     let arm = report.arms.iter().find(|arm| arm.name() == name);
-    let seconds: f64 = arm
-        .iter()
-        .flat_map(|arm| &arm.blocks)
-        .map(|block| {
-            let runs: f64 = block.total_ms.iter().sum();
-            (block.launch_ms.unwrap_or(0.0)
-                + block.load_ms.unwrap_or(0.0)
-                + block.first_total_ms.unwrap_or(0.0)
-                + runs)
-                / 1e3
-        })
-        .sum();
+    let seconds: f64 = arm.iter().flat_map(|arm| &arm.blocks).fold(0.0, |sum, block| {
+        let parts = [block.launch_ms, block.load_ms, block.first_total_ms];
+        let parts = parts.into_iter().flatten().chain(block.total_ms.iter().copied());
+        parts.fold(sum, |sum, ms| sum + ms / 1e3)
+    });
     // `2026-02-16T14:00:00`, in UTC.
     let timestamp = words::time(perf_history::UnixMillis(report.started_unix_ms)).replace(' ', "T") + ":00";
     let mut xml = format!(
