@@ -60,6 +60,8 @@ pub(super) async fn run(
     command
         .args(["-I", "-c", SCRIPT])
         .args([model.as_os_str(), request.as_os_str(), header.as_ref(), response.as_os_str()])
+        // The runtime leaves a file of its own in the folder for temporary ones.
+        .envs(["TMPDIR", "TEMP", "TMP"].map(|name| (name, folder.path())))
         .stdin(Stdio::null())
         .kill_on_drop(true);
     let ended = match tokio::time::timeout(limit, command.output()).await {

@@ -385,12 +385,13 @@ pub(super) fn memory(report: &CompareReport) -> String {
         note: "Proportional memory (PSS) of all processes of the browser and its driver, as medians over the launches: what \
                processes share counts once.",
         parts: &[("p3", "idle, page ready"), ("p1", "more with the model")],
-        mark: |bytes| format!("{} MiB", tidy((bytes / 1_048_576.0).round())),
-        text: mib,
+        mark: |mib| format!("{} MiB", tidy(mib)),
+        text: |amount| mib(amount * 1_048_576.0),
     };
     let arms = report.arms.iter().filter_map(|arm| {
         let memory = arm.memory?;
-        let (idle, loaded) = (memory.idle.pss_bytes as f64, memory.loaded.pss_bytes as f64);
+        let [idle, loaded] =
+            [memory.idle, memory.loaded].map(|reading| reading.pss_bytes as f64 / 1_048_576.0);
         Some((name(arm), vec![idle.min(loaded), (loaded - idle).max(0.0)]))
     });
     bars.html(&arms.collect::<Vec<_>>())
