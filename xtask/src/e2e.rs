@@ -36,6 +36,8 @@ const SHARD_KILLS: (&str, &str, &str) = ("WEBNN_POOL_SHARD_KILLS", "e2e_sharding
 
 /// The same for the live page: how many kills it is shown.
 const LIVE: (&str, &str, &str) = ("WEBNN_POOL_LIVE", "e2e_live", "long_");
+/// The same for repeated comparisons.
+const COMPARE: (&str, &str, &str) = ("WEBNN_POOL_COMPARE", "e2e_compare", "long_");
 
 /// The binaries that judge no time and look at nothing that is not theirs, so that what else the machine does costs them
 /// only time. Whoever is not named here has the machine to itself.
@@ -95,6 +97,8 @@ pub(crate) fn run(flags: &E2e) -> Result<()> {
         run_with(Some(SHARD_KILLS.1), &[(SHARD_KILLS.0, asked)], &[SHARD_KILLS.2], &mut tally)
     } else if let Some(kills) = flags.live {
         run_with(Some(LIVE.1), &[(LIVE.0, kills.to_string())], &[LIVE.2], &mut tally)
+    } else if let Some(repeats) = flags.compare {
+        run_with(Some(COMPARE.1), &[(COMPARE.0, repeats.to_string())], &[COMPARE.2], &mut tally)
     } else if flags.memory {
         let asked = format!("{}:{}", flags.trials, flags.cycles);
         run_with(Some(MEMORY.1), &[(MEMORY.0, asked)], &[MEMORY.2], &mut tally)

@@ -100,6 +100,10 @@ pub(crate) struct E2e {
     /// the README; print how soon each loss was shown, and what the page holds after the day.
     #[arg(long, value_name = "N", conflicts_with_all = ["list", "only", "full", "chaos", "memory", "shard_kills"])]
     pub(crate) live: Option<u64>,
+    /// Instead of the tests, compare a model in every browser so many times with the first time, then once with one browser
+    /// slowed down; print every alarm.
+    #[arg(long, value_name = "N", conflicts_with_all = ["list", "only", "full", "chaos", "memory", "shard_kills"])]
+    pub(crate) compare: Option<u32>,
     /// How many pages `--memory` drives to their end.
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub(crate) trials: u64,

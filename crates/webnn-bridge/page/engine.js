@@ -330,7 +330,7 @@ class Engine {
     if (model === null) throw new PageError('protocol', 'the load names no file');
     const fetchedAt = performance.now();
     const before = heapBytes();
-    const { session, placement } = await createSession(this.ort, this.config.backend, this.config.device, model, { dims, externalData, kept: caches.onDevice });
+    const { session, placement, operators } = await createSession(this.ort, this.config.backend, this.config.device, model, { dims, externalData, kept: caches.onDevice });
     // The device is made with a session, and may be another one than that of the sessions before.
     onDeviceLost(this.ort, (reason) => this.breakOff(reason));
     const now = performance.now();
@@ -347,6 +347,7 @@ class Engine {
       create_ms: now - fetchedAt,
       source,
       placement,
+      operators,
       heap_bytes: heapBytes(),
       heap_growth_bytes: heapBytes() - before,
       inputs: session.inputNames,

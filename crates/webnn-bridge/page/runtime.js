@@ -82,6 +82,12 @@ export async function importRuntime(backend, base, threads, heapLimit) {
  */
 
 /**
+ * What the runtime placed where: execution provider → type of operator → number of nodes. It tells only where more than one
+ * provider has a part of the model.
+ * @typedef {Record<string, Record<string, number>>} Operators
+ */
+
+/**
  * Creates a session and reads, from the runtime's own log, where each node went. The runtime moves nodes that a backend
  * cannot take to the CPU without a word; a session of which the asked backend took nothing is refused here, because its
  * numbers would be another backend's.
@@ -91,7 +97,7 @@ export async function importRuntime(backend, base, threads, heapLimit) {
  * @param {Uint8Array} model
  * @param {{dims?: Record<string, number>, externalData?: {path: string, data: Uint8Array}[], kept?: string[]}} options  `kept`:
  *   outputs that go into the next run, and stay on the graphics device where that computes
- * @returns {Promise<{session: any, placement: Placement}>}
+ * @returns {Promise<{session: any, placement: Placement, operators: Operators}>}
  */
 export async function createSession(ort, backend, device, model, options) {
   const provider = backend === 'webnn' ? { name: 'webnn', deviceType: device } : backend;
@@ -112,12 +118,13 @@ export async function createSession(ort, backend, device, model, options) {
   try {
     session = await ort.InferenceSession.create(model, settings);
   } catch (error) {
-    const failure = classify(error, 'load', log.stop());
+    const failure = classify(error, 'load', log.stop().lines);
     if (backend === 'webnn') await mend(ort);
     throw failure;
   }
   if (backend === 'webnn') proven ??= { model, settings };
-  const placement = readPlacement(log.stop());
+  const { lines, operators } = log.stop();
+  const placement = readPlacement(lines);
   const own = PROVIDERS[/** @type {keyof typeof PROVIDERS} */ (backend)];
   const nodes = Object.values(placement).reduce((sum, count) => sum + count, 0);
   if (backend !== 'wasm' && nodes > 0 && !placement[own]) {
@@ -127,7 +134,7 @@ export async function createSession(ort, backend, device, model, options) {
       `${backend} took none of the model's ${nodes} nodes, so the numbers would be those of WASM: ask for wasm`,
     );
   }
-  return { session, placement };
+  return { session, placement, operators };
 }
 
 /** What the first session on WebNN was made of: the golden one's. @type {{model: Uint8Array, settings: any}|null} */
@@ -144,8 +151,18 @@ async function mend(ort) {
   await session.release();
 }
 
-/** The lines that are being collected, while a session is created. @type {string[]|null} */
+/**
+ * What the runtime printed while a session was created.
+ * @typedef {object} Printed
+ * @property {string[]} lines  those that tell something
+ * @property {Operators} operators  counted, not kept: a line for each node of a large model would be too many
+ */
+
+/** What is being collected, while a session is created. @type {Printed|null} */
 let collected = null;
+
+/** The provider whose nodes are being listed. */
+let provider = '';
 
 let tapped = false;
 
@@ -161,29 +178,47 @@ function tapConsole() {
     const native = console[name].bind(console);
     console[name] = (/** @type {unknown[]} */ ...args) => {
       const line = args.join(' ');
-      if (collected && collected.length < 4096 && INTERESTING.test(line)) collected.push(line);
+      if (collected) collect(collected, line);
       // Sessions are told to log all that they do, because placement is a part of it; nobody reads the rest.
       if (!CHATTER.test(line)) native(...args);
     };
   }
 }
 
+/**
+ * @param {Printed} printed
+ * @param {string} line
+ */
+function collect(printed, line) {
+  if (printed.lines.length < 4096 && INTERESTING.test(line)) printed.lines.push(line);
+  provider = PLACED.exec(line)?.[1] ?? provider;
+  const operator = NODE.exec(line)?.[1];
+  if (!operator) return;
+  const counts = (printed.operators[provider] ??= {});
+  if (operator in counts || Object.keys(counts).length < MOST_OPERATORS) counts[operator] = (counts[operator] ?? 0) + 1;
+}
+
 /** Collects what the runtime prints, until `stop`. One session is created at a time. */
 function captureConsole() {
-  /** @type {string[]} */
-  const lines = [];
-  collected = lines;
+  /** @type {Printed} */
+  const printed = { lines: [], operators: {} };
+  collected = printed;
   return {
     stop() {
       collected = null;
-      return lines;
+      return printed;
     },
   };
 }
 
+/** How many types of operators are told of a provider; ONNX and the runtime's own have fewer. */
+const MOST_OPERATORS = 512;
+
 const CHATTER = /\[[VIW]:onnxruntime/;
 const INTERESTING = /placed on|supported by WebNN|\[E:|\[F:|abort/i;
 const PLACED = /(?:All nodes|Node\(s\)) placed on \[(\w+)\]\.\s*Number of nodes: (\d+)/;
+/** The line of one node: type, and name in brackets. */
+const NODE = /VerifyEachNodeIsAssignedToAnEp\]\s+([A-Za-z]\w*) \(/;
 const COMPILED = /number of nodes supported by WebNN: (\d+)/;
 
 /**

@@ -199,6 +199,9 @@ pub(crate) struct LoadedMeta {
     pub(crate) create_ms: f64,
     pub(crate) source: String,
     pub(crate) placement: BTreeMap<String, u32>,
+    /// The number of nodes by provider and type of operator, where several providers have a part of the model.
+    #[serde(default)]
+    pub(crate) operators: BTreeMap<String, BTreeMap<String, u32>>,
     pub(crate) heap_bytes: u64,
     pub(crate) heap_growth_bytes: u64,
 }

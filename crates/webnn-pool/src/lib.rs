@@ -28,6 +28,7 @@
 mod accelerated;
 mod accelerator;
 mod builder;
+pub mod compare;
 mod error;
 mod export;
 mod history;
@@ -75,3 +76,8 @@ struct Readme;
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/embedding.md")]
 struct Embedding;
+
+/// And those of comparisons.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/compare.md")]
+struct Comparing;

@@ -46,6 +46,19 @@ fn every_verb_has_help() {
         &["run", "--help"],
         &["--device <KIND>", "--threads <N>", "--repeat <N>", "--timeout <SECONDS>", "--json"],
     );
+    let compare = [
+        "--input <FILE>",
+        "--reference <FILE>",
+        "--json <FILE>",
+        "--junit <FILE>",
+        "--html <FILE>",
+        "--baseline <FILE>",
+    ];
+    helps(&["compare", "--help"], &compare);
+    helps(
+        &["compare", "--help"],
+        &["--rounds <N>", "--require <LIST>", "--fail-on <LIST>", "--max-p95-ms <MS>"],
+    );
     helps(&["shard", "--help"], &["--shards <N>", "--strategy <S>", "--out <DIR>", "--svg <FILE>", "--json"]);
     helps(&["--version"], &[env!("CARGO_PKG_VERSION")]);
 }
@@ -54,6 +67,21 @@ fn every_verb_has_help() {
 fn a_wrong_command_line_has_a_status_of_its_own() {
     wrong(&[], "Usage: webnn-pool");
     wrong(&["fly"], "unrecognized subcommand 'fly'");
+    wrong(&["compare"], "<MODEL>");
+    wrong(
+        &["compare", "m.onnx", "--fail-on", "slow"],
+        "unknown fault \"slow\": expected one of wrong, failed",
+    );
+    wrong(
+        &["compare", "m.onnx", "--require", "firefox"],
+        "names no browser with a backend, such as firefox/wasm",
+    );
+    wrong(&["compare", "m.onnx", "--require", "firefox/cuda"], "unknown backend \"cuda\"");
+    wrong(&["compare", "m.onnx", "--min-ratio", "1.5"], "--baseline <FILE>");
+    wrong(&["compare", "m.onnx", "--baseline", "b.json", "--min-ratio", "0.9"], "expected a number above 1");
+    wrong(&["compare", "m.onnx", "--tolerance", "-1"], "");
+    wrong(&["compare", "m.onnx", "--dim", "batch"], "expected NAME=SIZE");
+    wrong(&["compare", "m.onnx", "--rounds", "0"], "--rounds <N>");
     wrong(&["run"], "<MODEL>");
     wrong(&["run", "m.onnx"], "--input <FILE>");
     wrong(&["run", "m.onnx", "n.onnx", "--input", "-"], "unexpected argument 'n.onnx'");

@@ -1,8 +1,8 @@
 //! Finding where a series jumped.
 
-use super::distributions::student_beyond;
 use super::noise::{Noise, without_outliers};
 use super::point::{Point, days};
+use crate::stats::student_beyond;
 
 /// How many points a level needs on each side of a jump.
 const LEAST_POINTS: usize = 4;

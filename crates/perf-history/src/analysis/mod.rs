@@ -9,7 +9,6 @@ mod change;
 mod collect;
 mod compare;
 mod discovery;
-mod distributions;
 mod evidence;
 mod lineage;
 mod noise;

@@ -7,8 +7,8 @@ use vocab::ModelType;
 use super::AnalysisSettings;
 use super::answer::{AgainstRole, Candidate, Gain};
 use super::compare::{Level, levels, success_rates};
-use super::distributions::normal_below;
 use super::evidence::Cell;
+use crate::stats::normal_below;
 use crate::stats::{Interval, wilson};
 use crate::{Arm, Source, prior_latency_ratio};
 

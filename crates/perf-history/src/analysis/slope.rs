@@ -1,9 +1,9 @@
 //! How fast a series rises or falls.
 
-use super::distributions::{student_beyond, student_quantile};
 use super::point::{Point, days, variance_within};
 use crate::Period;
 use crate::stats::Interval;
+use crate::stats::{student_beyond, student_quantile};
 
 /// A straight line through a series.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -17,7 +17,8 @@ pub(crate) fn workload(model: &ModelId, shape: &ShapeBucket) -> String {
 }
 
 /// Milliseconds with three digits that count: `0.52 ms`, `37.1 ms`, `11.2 s`.
-pub(crate) fn ms(ms: f64) -> String {
+#[must_use]
+pub fn ms(ms: f64) -> String {
     match ms {
         ms if ms >= 99_950.0 => format!("{:.0} s", ms / 1e3),
         ms if ms >= 9_995.0 => format!("{:.1} s", ms / 1e3),
@@ -43,7 +44,8 @@ pub(crate) fn sure(confidence: f64) -> String {
 }
 
 /// A change in per cent, `+30 %` or `−4.2 %`.
-pub(crate) fn percent(percent: f64) -> String {
+#[must_use]
+pub fn percent(percent: f64) -> String {
     let sign = if percent < 0.0 { '−' } else { '+' };
     let size = percent.abs();
     if size >= 1_000.0 {
@@ -58,12 +60,14 @@ pub(crate) fn percent(percent: f64) -> String {
 }
 
 /// A probability: `0.012`, or `< 0.001`.
-pub(crate) fn probability(p: f64) -> String {
+#[must_use]
+pub fn probability(p: f64) -> String {
     if p < 0.001 { "< 0.001".to_owned() } else { format!("{p:.3}") }
 }
 
 /// A count with its thousands apart: `12 345`.
-pub(crate) fn count(count: u64) -> String {
+#[must_use]
+pub fn count(count: u64) -> String {
     let digits = count.to_string();
     let mut text = String::new();
     for (at, digit) in digits.chars().enumerate() {
@@ -76,7 +80,8 @@ pub(crate) fn count(count: u64) -> String {
 }
 
 /// A time in UTC, `2026-02-16 14:00`.
-pub(crate) fn time(at: UnixMillis) -> String {
+#[must_use]
+pub fn time(at: UnixMillis) -> String {
     let minutes = at.0.rem_euclid(Period::Day.ms()) / 60_000;
     format!("{} {:02}:{:02}", date(at), minutes / 60, minutes % 60)
 }

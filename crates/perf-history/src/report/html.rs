@@ -4,7 +4,9 @@ use std::fmt;
 
 /// Text with everything escaped that would mean something in HTML, in an element as well as in an attribute. Control
 /// characters, which HTML does not allow, are replaced.
-pub(super) struct Text<'a>(pub(super) &'a str);
+#[derive(Debug, Clone, Copy)]
+#[allow(clippy::exhaustive_structs, reason = "a text is all that it is")]
+pub struct Text<'a>(pub &'a str);
 
 impl fmt::Display for Text<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -23,8 +25,28 @@ impl fmt::Display for Text<'_> {
     }
 }
 
+const STYLE: &str = include_str!("style.css");
+
+/// A whole page that needs nothing else and may load nothing: no script, no font, no network. It follows the reader's light
+/// or dark theme and fits narrow screens.
+///
+/// `title` is escaped here. `style` is added to the style that all reports share; `header`, `main` and `footer` are HTML, and
+/// whoever makes them escapes what they hold.
+#[must_use]
+pub fn document(title: &str, style: &str, header: &str, main: &str, footer: &str) -> String {
+    let title = Text(title);
+    format!(
+        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" \
+         content=\"width=device-width, initial-scale=1\"><meta name=\"color-scheme\" content=\"light dark\"><meta \
+         http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src \
+         'unsafe-inline'\"><title>{title}</title><style>{STYLE}{style}</style></head><body><header><h1>{title}</h1>{header}\
+         </header><main>{main}</main><footer>{footer}</footer></body></html>\n"
+    )
+}
+
 /// A table; `number` columns stand to the right. Cells are HTML, and whoever makes them escapes what they hold.
-pub(super) fn table(caption: &str, heads: &[(&str, bool)], rows: &[Vec<String>]) -> String {
+#[must_use]
+pub fn table(caption: &str, heads: &[(&str, bool)], rows: &[Vec<String>]) -> String {
     let mut html = format!(
         "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{0}\"><table><caption>{0}</caption><thead><tr>",
         Text(caption)

@@ -1,4 +1,5 @@
-//! An analysis as one page to look at.
+//! An analysis as one page to look at, and the pieces that other reports are made of too: [`document`], [`table`], [`Scale`],
+//! [`Text`] and [`words`].
 
 mod cards;
 mod chart;
@@ -8,4 +9,11 @@ mod page;
 mod scale;
 mod tables;
 
+pub use html::{Text, document, table};
 pub use page::{ReportSettings, page};
+pub use scale::Scale;
+
+/// Figures as they stand in sentences and tables.
+pub mod words {
+    pub use crate::analysis::words::{count, ms, percent, probability, time};
+}

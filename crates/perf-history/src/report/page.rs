@@ -3,7 +3,7 @@
 use super::cards::{cards, specific};
 use super::chart::charts;
 use super::heat_map::heat_map;
-use super::html::Text;
+use super::html::document;
 use super::tables::{browsers, regressions, trends};
 use crate::analysis::{Analysis, words};
 
@@ -24,8 +24,6 @@ impl Default for ReportSettings {
         Self { title: "Browser performance".to_owned(), most_charts: 24, most_rows: 200 }
     }
 }
-
-const STYLE: &str = include_str!("style.css");
 
 /// An analysis as one HTML page that needs nothing else: no script, no font, no network. It follows the reader's light
 /// or dark theme. Names of models and versions are escaped, so that they are text whatever they hold.
@@ -55,7 +53,6 @@ pub fn page(analysis: &Analysis, settings: &ReportSettings) -> String {
         }
         format!("<section aria-labelledby=\"{id}\"><h2 id=\"{id}\">{title}</h2>{body}</section>")
     };
-    let title = Text(&settings.title);
     let body = [
         section("best", "Best browser and backend", &cards(analysis)),
         section("todo", "What to do", &specific(analysis, settings.most_rows.min(20))),
@@ -70,17 +67,12 @@ pub fn page(analysis: &Analysis, settings: &ReportSettings) -> String {
         section("browsers", "Every browser", &browsers(analysis, settings.most_rows)),
     ]
     .concat();
-    format!(
-        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" \
-         content=\"width=device-width, initial-scale=1\"><meta name=\"color-scheme\" content=\"light dark\"><meta \
-         http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src \
-         'unsafe-inline'\"><title>{title}</title><style>{STYLE}</style></head><body><header><h1>{title}</h1><p>{over} \
-         (UTC).</p><p class=\"note\">Made {} UTC.</p></header><main>{body}</main><footer><p class=\"note\">An arm is a \
-         browser in one version with one backend on one device. Arms are compared only on the same model and input \
-         size. p is the probability that chance alone does as much, adjusted for how many series were \
-         tested.</p></footer></body></html>\n",
-        words::time(analysis.generated_at),
-    )
+    let header =
+        format!("<p>{over} (UTC).</p><p class=\"note\">Made {} UTC.</p>", words::time(analysis.generated_at));
+    let footer = "<p class=\"note\">An arm is a browser in one version with one backend on one device. Arms are compared only \
+                  on the same model and input size. p is the probability that chance alone does as much, adjusted for how \
+                  many series were tested.</p>";
+    document(&settings.title, "", &header, &body, footer)
 }
 
 fn many(count: u64, what: &str) -> String {

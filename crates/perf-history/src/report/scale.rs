@@ -2,7 +2,7 @@
 
 /// An axis from `low` to `high`, linear or by logarithms.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Scale {
+pub struct Scale {
     low: f64,
     high: f64,
     log: bool,
@@ -15,7 +15,8 @@ const WIDE: f64 = 8.0;
 
 impl Scale {
     /// An axis of latencies, drawn from `from` to `to`; by logarithms where they differ much, otherwise from zero.
-    pub(super) fn of_latencies(least: f64, most: f64, from: f64, to: f64) -> Self {
+    #[must_use]
+    pub fn of_latencies(least: f64, most: f64, from: f64, to: f64) -> Self {
         let (least, most) = (least.max(1e-6), most.max(2e-6));
         if most / least > WIDE {
             Self { low: (least / 1.15).ln(), high: (most * 1.15).ln(), log: true, from, to }
@@ -24,25 +25,43 @@ impl Scale {
         }
     }
 
+    /// An axis of anything from zero.
+    #[must_use]
+    pub fn from_zero(most: f64, from: f64, to: f64) -> Self {
+        Self { low: 0.0, high: most.max(1e-9) * 1.08, log: false, from, to }
+    }
+
+    /// An axis of ratios around 1, by logarithms.
+    #[must_use]
+    pub fn of_ratios(least: f64, most: f64, from: f64, to: f64) -> Self {
+        let (least, most) = (least.clamp(1e-6, 1.0), most.max(1.0));
+        Self { low: (least / 1.1).ln(), high: (most * 1.1).ln(), log: true, from, to }
+    }
+
     /// An axis of times.
-    pub(super) fn of_times(first: f64, last: f64, from: f64, to: f64) -> Self {
+    #[must_use]
+    pub fn of_times(first: f64, last: f64, from: f64, to: f64) -> Self {
         let last = if last > first { last } else { first + 1.0 };
         Self { low: first, high: last, log: false, from, to }
     }
 
-    pub(super) fn is_log(&self) -> bool {
+    /// Whether it is by logarithms.
+    #[must_use]
+    pub fn is_log(&self) -> bool {
         self.log
     }
 
     /// Where a value is drawn.
-    pub(super) fn place(&self, value: f64) -> f64 {
+    #[must_use]
+    pub fn place(&self, value: f64) -> f64 {
         let value = if self.log { value.max(1e-9).ln() } else { value };
         let share = ((value - self.low) / (self.high - self.low)).clamp(0.0, 1.0);
         self.from + share * (self.to - self.from)
     }
 
     /// Some round values within the axis.
-    pub(super) fn marks(&self) -> Vec<f64> {
+    #[must_use]
+    pub fn marks(&self) -> Vec<f64> {
         if self.log {
             return self.log_marks();
         }

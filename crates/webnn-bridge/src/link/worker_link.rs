@@ -65,8 +65,16 @@ impl WorkerLink for Page {
         let answer = self.state.call(&engine, id, frame, terms).await?;
         let loaded: LoadedMeta = read_meta(&answer.frame)?;
         self.state.sessions.insert(session, self.state.loaded(backend, model.hash));
-        let LoadedMeta { load_ms, fetch_ms, create_ms, source, placement, heap_bytes, heap_growth_bytes } =
-            loaded;
+        let LoadedMeta {
+            load_ms,
+            fetch_ms,
+            create_ms,
+            source,
+            placement,
+            operators,
+            heap_bytes,
+            heap_growth_bytes,
+        } = loaded;
         // Earlier here than over the control connection, and whoever loads next counts on it.
         self.state.memory().heap(backend, heap_bytes);
         let mut detail = serde_json::Map::new();
@@ -74,6 +82,9 @@ impl WorkerLink for Page {
         detail.insert("create_ms".to_owned(), create_ms.into());
         detail.insert("model_source".to_owned(), source.into());
         detail.insert("heap_bytes".to_owned(), heap_bytes.into());
+        if !operators.is_empty() {
+            detail.insert("operators".to_owned(), serde_json::json!(operators));
+        }
         Ok(LoadReport {
             load_ms,
             memory_bytes: Some(heap_growth_bytes),

@@ -4,11 +4,13 @@
 //! 1 the work failed, with one message on standard error; 2 the command line was wrong.
 
 mod browsers;
+mod compare;
 mod completions;
 #[cfg(test)]
 mod documented;
 mod man;
 mod out;
+mod read;
 mod run;
 mod serve;
 mod setup;
@@ -22,6 +24,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
+use vocab::DeviceKind;
 
 /// A pool of real browsers used as machine-learning workers.
 #[derive(Debug, Parser)]
@@ -39,6 +42,8 @@ enum Verb {
     Browsers(browsers::Args),
     /// Run a model once, or several times, and print where it ran and what it gave.
     Run(run::Args),
+    /// Run a model on every browser and backend of this machine: numbers, times, memory, as a table, JSON, JUnit and a page.
+    Compare(compare::Args),
     /// Cut a model into parts that hold only their own weights, and say what that costs. Needs no browser.
     Shard(shard::Args),
     /// Serve models over HTTP and gRPC: the Open Inference Protocol and OpenAI's routes.
@@ -80,6 +85,7 @@ pub(crate) fn main() -> ExitCode {
                 Verb::Setup(args) => setup::run(args).await,
                 Verb::Browsers(args) => browsers::run(args).await,
                 Verb::Run(args) => run::run(args).await,
+                Verb::Compare(args) => compare::run(args).await,
                 Verb::Shard(args) => shard::run(args).await,
                 Verb::Trends(args) => trends::run(args).await,
                 Verb::Completions(args) => completions::run(&args),
@@ -97,6 +103,13 @@ pub(crate) fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(error.as_ref()),
+    }
+}
+
+fn parse_device(text: &str) -> Result<DeviceKind, String> {
+    match DeviceKind::from(text) {
+        DeviceKind::Unknown(_) => Err("expected cpu, gpu or npu".to_owned()),
+        known => Ok(known),
     }
 }
 

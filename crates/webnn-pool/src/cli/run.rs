@@ -1,24 +1,20 @@
 //! `webnn-pool run`
 
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use pool_core::PoolConfig;
 use serde_json::json;
 use sharding::Strategy;
-use tensor::oip::{InferRequest, InferResponse, Limits};
+use tensor::oip::{InferRequest, InferResponse};
 use vocab::{Backend, BrowserName, DeviceKind, ModelType, PolicyName};
 use webnn_pool::{
     AcceleratedModel, Accelerator, Location, ModelShardingManager, ModelSpec, ResolvedModel, RunOptions,
     ShardingOptions, response, sharded_response,
 };
 
-use super::{Failure, out, summary::summary};
-
-/// The longest request that is read, in bytes. As JSON, tensors take some ten times the room that they take on a page.
-const REQUEST_LIMIT: u64 = 1 << 30;
+use super::{Failure, out, read, summary::summary};
 
 /// How often a component of a sharded model is repeated at most.
 const RETRIES: u32 = 5;
@@ -44,7 +40,7 @@ pub(super) struct Args {
     #[arg(long, value_delimiter = ',', value_name = "LIST")]
     backend: Vec<Backend>,
     /// The device to ask WebNN and WebGPU for: cpu, gpu or npu. Default: gpu for WebGPU, cpu for WebNN.
-    #[arg(long, value_parser = parse_device, value_name = "KIND")]
+    #[arg(long, value_parser = super::parse_device, value_name = "KIND")]
     device: Option<DeviceKind>,
     /// Threads for WASM. Default: one a core, four at most.
     #[arg(long, default_value_t = 0, value_name = "N")]
@@ -90,19 +86,12 @@ fn parse_policy(text: &str) -> Result<PolicyName, String> {
     }
 }
 
-fn parse_device(text: &str) -> Result<DeviceKind, String> {
-    match DeviceKind::from(text) {
-        DeviceKind::Unknown(_) => Err("expected cpu, gpu or npu".to_owned()),
-        known => Ok(known),
-    }
-}
-
 pub(super) async fn run(args: Args) -> Result<(), Failure> {
     // Everything that can be wrong without a browser is found before one is started.
     for path in args.output.iter().chain(&args.svg) {
-        check_output(path)?;
+        read::check_output(path)?;
     }
-    let request = read_request(args.input.clone()).await?;
+    let request = read::request(args.input.clone()).await?;
     if let Some(shards) = args.shards {
         let response = sharded(&args, usize::from(shards), request).await?;
         return give(&args, &response);
@@ -354,52 +343,6 @@ fn progress(repeat: u32) -> indicatif::ProgressBar {
         return indicatif::ProgressBar::hidden();
     }
     indicatif::ProgressBar::new(u64::from(repeat))
-}
-
-/// Reads the request, on a thread of its own: standard input may be a terminal, and an interrupt must still be heard.
-async fn read_request(path: PathBuf) -> Result<InferRequest, Failure> {
-    let read = tokio::task::spawn_blocking(move || {
-        let standard_input = path == Path::new("-");
-        let place = if standard_input { "standard input".to_owned() } else { path.display().to_string() };
-        let json = if standard_input {
-            read_at_most(REQUEST_LIMIT, std::io::stdin().lock())
-        } else {
-            std::fs::File::open(&path).and_then(|file| read_at_most(REQUEST_LIMIT, file))
-        };
-        let json = json.map_err(|error| format!("could not read {place}: {error}"))?;
-        InferRequest::from_json(&json, &Limits::default())
-            .map_err(|error| format!("{place} is not a usable request: {}", chain(&error)))
-    });
-    Ok(read.await??)
-}
-
-/// Reads to the end, which must come within `limit` bytes.
-fn read_at_most(limit: u64, from: impl Read) -> std::io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    from.take(limit + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > limit {
-        return Err(std::io::Error::other(format!("it is longer than {limit} bytes")));
-    }
-    Ok(bytes)
-}
-
-/// Finds out before anything is computed that the response will have no place to go to.
-fn check_output(path: &Path) -> Result<(), Failure> {
-    let parent =
-        path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-    if path.is_dir() || !parent.is_dir() {
-        return Err(
-            format!("could not write {}: it must be a file in a folder that exists", path.display()).into()
-        );
-    }
-    Ok(())
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    match error.source() {
-        Some(cause) => format!("{error}: {}", chain(cause)),
-        None => error.to_string(),
-    }
 }
 
 fn wanted_outputs(

@@ -1,7 +1,7 @@
 //! Areas under the normal curve and under Student's.
 
 /// The share of a standard normal variable below `z`.
-pub(super) fn normal_below(z: f64) -> f64 {
+pub(crate) fn normal_below(z: f64) -> f64 {
     if z.is_nan() {
         return 0.5;
     }
@@ -29,8 +29,11 @@ fn complement(x: f64) -> f64 {
     (-x * x).exp() / (fraction * std::f64::consts::PI.sqrt())
 }
 
-/// How probable it is that a variable after Student's distribution lies at least as far from zero as `t`.
-pub(super) fn student_beyond(t: f64, degrees: f64) -> f64 {
+/// How probable it is that a variable after Student's distribution lies at least as far from zero as `t`, on either side.
+///
+/// `degrees` of freedom may be a fraction or infinite; where they or `t` are not numbers, the answer is 1: nothing is shown.
+#[must_use]
+pub fn student_beyond(t: f64, degrees: f64) -> f64 {
     if !(t.is_finite() && degrees > 0.0) {
         return if t.is_infinite() { 0.0 } else { 1.0 };
     }
@@ -41,7 +44,8 @@ pub(super) fn student_beyond(t: f64, degrees: f64) -> f64 {
 }
 
 /// The t that a share `p` lies beyond, on both sides together: 0.05 for an interval of 95 %.
-pub(super) fn student_quantile(p: f64, degrees: f64) -> f64 {
+#[must_use]
+pub fn student_quantile(p: f64, degrees: f64) -> f64 {
     let (mut low, mut high) = (0.0, 1.0);
     while student_beyond(high, degrees) > p && high < 1e9 {
         high *= 2.0;
