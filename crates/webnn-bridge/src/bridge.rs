@@ -11,10 +11,11 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::BridgeConfig;
 use crate::error::BridgeError;
+use crate::guest::{GuestModel, GuestNews, InviteError, Invitation, JoinConfig};
 use crate::launch::{Display, LaunchError, LaunchSpec, RunningBrowser, Tab};
 use crate::link::{Page, PageEnd};
 use crate::process::{RunDir, reap_stale};
-use crate::server::{self, LaunchGuard, Pages, ServerState};
+use crate::server::{self, JoinState, LaunchGuard, Pages, ServerState};
 use crate::store::ModelStore;
 
 /// How often a browser that has no page is looked at.
@@ -102,6 +103,49 @@ impl Bridge {
         self.server.registry.disconnect(label);
     }
 
+    /// Gives out a code that lets one page in as a guest, once.
+    ///
+    /// # Errors
+    /// [`InviteError`]
+    pub fn invite(&self) -> Result<Invitation, InviteError> {
+        self.server.join.as_ref().ok_or(InviteError::Disabled)?.invite(&self.server.origin)
+    }
+
+    /// The address of the page by which guests join; `None` where there are none.
+    #[must_use]
+    pub fn join_url(&self) -> Option<String> {
+        let join = self.server.join.as_ref()?;
+        Some(format!("{}/join", join.config.public_origin.as_deref().unwrap_or(&self.server.origin)))
+    }
+
+    /// On which terms guests are let in; `None` where they are not.
+    #[must_use]
+    pub fn join_config(&self) -> Option<&JoinConfig> {
+        self.server.join.as_ref().map(|join| &join.config)
+    }
+
+    /// The models that guests get from now on, and no others: they are told of these, and no other file is given to them.
+    pub fn set_guest_models(&self, models: Vec<GuestModel>) {
+        if let Some(join) = &self.server.join {
+            join.set_models(models);
+        }
+    }
+
+    /// What happens next that concerns guests: `None` where there are none. One caller at a time hears it.
+    pub async fn next_guest_news(&self) -> Option<GuestNews> {
+        let join = self.server.join.as_ref()?;
+        tokio::select! {
+            news = join.next_news() => news,
+            () = self.server.stop.cancelled() => None,
+        }
+    }
+
+    /// Refusals that found no room among the news, since this was asked last.
+    #[must_use]
+    pub fn unheard_refusals(&self) -> u64 {
+        self.server.join.as_ref().map_or(0, JoinState::unheard)
+    }
+
     /// Launches a browser, opens the worker page in it, and waits until the page has probed its backends.
     ///
     /// Returns a handle that owns the browser, and the page.
@@ -123,7 +167,7 @@ impl Bridge {
         } else {
             None
         };
-        let (guard, pages) = self.server.registry.register(label.clone(), spec.clone());
+        let (guard, pages) = self.server.registry.register(label.clone(), &spec);
         let browser = RunningBrowser::start(&spec, run, &label, display.map(Display::name)).await?;
         browser.version().clone_into(&mut guard.launch().version.lock());
         // The token stands in the fragment, which browsers keep to themselves: no log and no referrer carries it.
