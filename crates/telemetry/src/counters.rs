@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use vocab::{Fault, PressureLevel, Rung};
 
 use crate::{
-    BreakerCause, CheckOutcome, Event, EvictCause, GuestEnd, GuestRefusal, LeaveCause, Outcome, RecoveryEnd, RecycleCause,
-    RejectReason, Relief, RepairKind, RetryCause, RungOutcome, StallCause,
+    BreakerCause, CheckOutcome, Event, EvictCause, GuestEnd, GuestRefusal, LeaveCause, Outcome, RecoveryEnd,
+    RecycleCause, RejectReason, Relief, RepairKind, RetryCause, RungOutcome, StallCause,
 };
 
 /// How many causes the largest cause enum may have.

@@ -59,7 +59,11 @@ pub(crate) async fn confirm<L: WorkerLink>(
 
 /// Whether outputs have the names, types and shapes that the model says, as far as it does. Of the owner's pages nobody asks
 /// that: they do not make up what the runtime gave.
-pub(crate) fn is_of_form(model: &Model, names: Option<&[std::sync::Arc<str>]>, outputs: &[NamedTensor]) -> bool {
+pub(crate) fn is_of_form(
+    model: &Model,
+    names: Option<&[std::sync::Arc<str>]>,
+    outputs: &[NamedTensor],
+) -> bool {
     let signature = &model.signature;
     let wanted = |name: &str| match names {
         Some(names) => names.iter().any(|wanted| **wanted == *name),
@@ -67,7 +71,9 @@ pub(crate) fn is_of_form(model: &Model, names: Option<&[std::sync::Arc<str>]>, o
     };
     let expected = names.map_or(signature.outputs.len(), <[_]>::len);
     let fits = |output: &NamedTensor| {
-        let Some(spec) = signature.output(&output.name).filter(|_| wanted(&output.name)) else { return false };
+        let Some(spec) = signature.output(&output.name).filter(|_| wanted(&output.name)) else {
+            return false;
+        };
         let shape = output.tensor.shape();
         spec.dtype == output.tensor.dtype()
             && spec.dims.as_ref().is_none_or(|dims| {

@@ -51,7 +51,12 @@ pub(crate) enum Finding {
 
 impl<L: WorkerLink> Party<L> {
     /// What it computes; `None` where it does not answer, which is for others to notice.
-    pub(super) async fn run(&self, case: &Case, request: RequestId, config: &CheckConfig) -> Option<Vec<NamedTensor>> {
+    pub(super) async fn run(
+        &self,
+        case: &Case,
+        request: RequestId,
+        config: &CheckConfig,
+    ) -> Option<Vec<NamedTensor>> {
         let call = RunCall {
             request,
             session: self.session,

@@ -35,7 +35,9 @@ impl Core {
                         && self.offers.budget(browser, backend).is_some_and(|budget| budget >= bytes)
                 })
             } else {
-                self.workers.values().any(|worker| counts(needs, worker, bytes) && worker.offered.has(backend))
+                self.workers
+                    .values()
+                    .any(|worker| counts(needs, worker, bytes) && worker.offered.has(backend))
             }
         })
     }

@@ -209,10 +209,9 @@ impl Core {
                             None => group.oldest(),
                         };
                         if let Some(head) = head
-                            && self
-                                .requests
-                                .get(&head)
-                                .is_some_and(|entry| self.stranger_may(now, worker, session, &entry.lane.dims))
+                            && self.requests.get(&head).is_some_and(|entry| {
+                                self.stranger_may(now, worker, session, &entry.lane.dims)
+                            })
                             && first.is_none_or(|(first, _)| head < first)
                             && self.may_take(now, session, head, &shut)
                         {
@@ -462,8 +461,8 @@ impl Core {
         };
         let attempt = entry.attempts;
         let state = LeaseState::Running(request);
-        let settled = worker.is_stranger()
-            || self.selector.note_run(&entry.context(), &session.arm, entry.exploring);
+        let settled =
+            worker.is_stranger() || self.selector.note_run(&entry.context(), &session.arm, entry.exploring);
         let warm = session.completed > 0 && settled;
         let run_lease = Lease {
             worker: worker.id,

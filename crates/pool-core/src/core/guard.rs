@@ -230,8 +230,7 @@ impl Core {
         };
         let (of_worker, moved_worker) = self.guard.workers.ask(now, &worker);
         self.moved(Guarded::Worker { worker }, moved_worker);
-        let mut permits =
-            Permits { worker: permit(of_worker).map(|permit| (worker, permit)), arm: None };
+        let mut permits = Permits { worker: permit(of_worker).map(|permit| (worker, permit)), arm: None };
         if !stranger {
             let (of_arm, moved_arm) = self.guard.arms.ask(now, &arm);
             self.moved(guarded(arm), moved_arm);

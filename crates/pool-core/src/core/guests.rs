@@ -111,7 +111,9 @@ impl Core {
         let mut gone = Vec::new();
         for worker in self.workers.values_mut() {
             let Some(mut guest) = worker.info.guest.clone() else { continue };
-            gone.extend(worker.sessions.keys().filter(|hash| !models.contains(hash)).map(|hash| (worker.id, *hash)));
+            gone.extend(
+                worker.sessions.keys().filter(|hash| !models.contains(hash)).map(|hash| (worker.id, *hash)),
+            );
             guest.models = Arc::clone(models);
             Arc::make_mut(&mut worker.info).guest = Some(guest);
         }

@@ -6,9 +6,9 @@ use std::time::Instant;
 use telemetry::{Event, EvictCause, LeaveCause};
 use vocab::{FailureKind, RequestId, SessionId, WorkerId};
 
+use super::observe::ms;
 use super::placement::LoadCandidate;
 use super::requests::{Failure, average};
-use super::observe::ms;
 use super::retry;
 use super::sessions::{Session, SessionPhase};
 use super::{Action, Core};

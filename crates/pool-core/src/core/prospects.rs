@@ -44,8 +44,11 @@ impl Core {
         ours: &[&Model],
     ) -> Vec<Prospect> {
         let wanted = |arm: &&Arc<Arm>| backends.is_empty() || backends.contains(&arm.backend);
-        let serving: Vec<_> =
-            self.workers.values().filter(|worker| worker.stance == Stance::Serving && worker.info.guest.is_none()).collect();
+        let serving: Vec<_> = self
+            .workers
+            .values()
+            .filter(|worker| worker.stance == Stance::Serving && worker.info.guest.is_none())
+            .collect();
         let arms: BTreeSet<Arc<Arm>> =
             serving.iter().flat_map(|worker| worker.arms()).filter(wanted).cloned().collect();
         let arms: Vec<Arc<Arm>> = arms.into_iter().collect();
