@@ -4,14 +4,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use tokio::sync::{Mutex as AsyncMutex, OnceCell};
+use tokio::sync::{Mutex as AsyncMutex, OnceCell, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use vocab::ModelHash;
 
 use crate::config::BridgeConfig;
 use crate::error::BridgeError;
-use crate::guest::{GuestModel, GuestNews, InviteError, Invitation, JoinConfig};
+use crate::guest::{GuestModel, GuestNews, Invitation, InviteError, JoinConfig};
 use crate::launch::{Display, LaunchError, LaunchSpec, RunningBrowser, Tab};
 use crate::link::{Page, PageEnd};
 use crate::process::{RunDir, reap_stale};
@@ -124,20 +125,24 @@ impl Bridge {
         self.server.join.as_ref().map(|join| &join.config)
     }
 
-    /// The models that guests get from now on, and no others: they are told of these, and no other file is given to them.
-    pub fn set_guest_models(&self, models: Vec<GuestModel>) {
+    /// The models that guests get from now on: they are told of these, and no other file is given to them but those of
+    /// `besides`.
+    pub fn set_guest_models(&self, models: Vec<GuestModel>, besides: &[ModelHash]) {
         if let Some(join) = &self.server.join {
-            join.set_models(models);
+            join.set_models(models, besides);
         }
     }
 
-    /// What happens next that concerns guests: `None` where there are none. One caller at a time hears it.
-    pub async fn next_guest_news(&self) -> Option<GuestNews> {
-        let join = self.server.join.as_ref()?;
-        tokio::select! {
-            news = join.next_news() => news,
-            () = self.server.stop.cancelled() => None,
-        }
+    /// What happens from now on that concerns guests. `None` where there are none, and for everybody but the first who asks.
+    #[must_use]
+    pub fn guest_news(&self) -> Option<mpsc::Receiver<GuestNews>> {
+        self.server.join.as_ref()?.take_news()
+    }
+
+    /// How long a page may take until it has probed all backends.
+    #[must_use]
+    pub fn ready_timeout(&self) -> Duration {
+        self.server.config.limits.ready_timeout
     }
 
     /// Refusals that found no room among the news, since this was asked last.

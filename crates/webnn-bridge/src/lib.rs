@@ -40,7 +40,7 @@ pub use bridge::{Bridge, LaunchedBrowser};
 pub use config::{BridgeConfig, BridgeLimits};
 pub use error::BridgeError;
 pub use guest::{
-    BadCode, Code, Guest, GuestModel, GuestNews, HiddenTabs, InviteError, Invitation, JoinConfig, PauseCause,
+    BadCode, Code, Guest, GuestModel, GuestNews, HiddenTabs, Invitation, InviteError, JoinConfig, PauseCause,
     Standing, Wish,
 };
 pub use launch::{BrowserSource, LaunchError, LaunchSpec, Tab};

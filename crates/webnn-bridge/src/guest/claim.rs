@@ -6,7 +6,8 @@ use vocab::BrowserName;
 pub(crate) fn plain(text: &str, most: usize) -> String {
     // Bidirectional marks would turn what stands around them.
     let harmless = |letter: &char| {
-        !letter.is_control() && !matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+        !letter.is_control()
+            && !matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
     };
     text.chars().filter(harmless).take(most).collect()
 }
@@ -40,11 +41,23 @@ mod tests {
 
     #[test]
     fn claims_are_read() {
-        check("Mozilla/5.0 (X11; Linux x86_64; rv:153.0) Gecko/20100101 Firefox/153.0", BrowserName::Firefox, "153.0");
-        check("Mozilla/5.0 (X11) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36", BrowserName::Chrome, "156.0.0.0");
+        check(
+            "Mozilla/5.0 (X11; Linux x86_64; rv:153.0) Gecko/20100101 Firefox/153.0",
+            BrowserName::Firefox,
+            "153.0",
+        );
+        check(
+            "Mozilla/5.0 (X11) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36",
+            BrowserName::Chrome,
+            "156.0.0.0",
+        );
         check("… Chrome/156.0.0.0 Safari/537.36 Edg/156.0.1", BrowserName::Edge, "156.0.1");
         check("… HeadlessChrome/147.0.0.0 Safari/537.36", BrowserName::ChromiumHeadlessShell, "147.0.0.0");
-        check("… AppleWebKit/605.1.15 (KHTML, like Gecko) Version/26.0 Safari/605.1.15", BrowserName::Safari, "26.0");
+        check(
+            "… AppleWebKit/605.1.15 (KHTML, like Gecko) Version/26.0 Safari/605.1.15",
+            BrowserName::Safari,
+            "26.0",
+        );
         check("Firefox/1<script>", BrowserName::Firefox, "1");
         check("Firefox/11111111111111111111111111", BrowserName::Firefox, "1111111111111111");
         check("curl", BrowserName::Chrome, "");

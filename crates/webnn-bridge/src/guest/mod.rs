@@ -14,7 +14,7 @@ mod handle;
 mod wish;
 
 pub(crate) use admission::Admissions;
-pub use admission::{InviteError, Invitation};
+pub use admission::{Invitation, InviteError};
 pub(crate) use bucket::Attempts;
 pub(crate) use chain::{Chain, Presented};
 pub(crate) use claim::{claimed, plain};

@@ -48,7 +48,9 @@ page_files! {
 /// backends with, for a host that wants to see the numbers itself.
 #[must_use]
 pub fn golden_files() -> [&'static [u8]; 3] {
-    let file = |name| FILES.iter().find(|(known, _, _)| *known == name).map_or(&[][..], |(_, _, contents)| *contents);
+    let file = |name| {
+        FILES.iter().find(|(known, _, _)| *known == name).map_or(&[][..], |(_, _, contents)| *contents)
+    };
     [file("golden/model.onnx"), file("golden/request.json"), file("golden/response.json")]
 }
 

@@ -22,7 +22,7 @@ use vocab::{Backend, DeviceKind, ModelHash};
 use super::registry::Terms;
 use super::{ServerState, assets, auth, normal_origin};
 use crate::guest::{
-    Admissions, Guest, GuestModel, GuestNews, InviteError, Invitation, JoinConfig, claimed, plain,
+    Admissions, Guest, GuestModel, GuestNews, Invitation, InviteError, JoinConfig, claimed, plain,
 };
 
 /// News that wait to be heard. Refusals that find no room are counted all the same.
@@ -43,7 +43,7 @@ pub(crate) struct JoinState {
     /// Guests that are in. Counted up by who lets one in, and down by its place.
     inside: Arc<AtomicUsize>,
     news: mpsc::Sender<GuestNews>,
-    heard: AsyncMutex<mpsc::Receiver<GuestNews>>,
+    heard: Mutex<Option<mpsc::Receiver<GuestNews>>>,
     /// Refusals that found no room among the news.
     unheard: AtomicU64,
 }
@@ -71,7 +71,7 @@ impl JoinState {
             numbers: AtomicU64::new(1),
             inside: Arc::default(),
             news,
-            heard: AsyncMutex::new(heard),
+            heard: Mutex::new(Some(heard)),
             unheard: AtomicU64::new(0),
         })
     }
@@ -83,20 +83,21 @@ impl JoinState {
         Ok(Invitation { code, url: format!("{origin}/join#code={code}"), expires_in })
     }
 
-    /// The models that guests get from now on, and no others.
-    pub(crate) fn set_models(&self, models: Vec<GuestModel>) {
-        *self.allowed.write() = models.iter().flat_map(|model| model.files.iter().copied()).collect();
+    /// The models that guests get from now on, and no others; and the files that they get besides.
+    pub(crate) fn set_models(&self, models: Vec<GuestModel>, besides: &[ModelHash]) {
+        let files = models.iter().flat_map(|model| &model.files).chain(besides);
+        *self.allowed.write() = files.copied().collect();
         *self.models.write() = models;
     }
 
-    /// A file that guests may fetch beside those of the models.
+    /// Whether guests may fetch a file.
     pub(crate) fn allows(&self, hash: ModelHash) -> bool {
         self.allowed.read().contains(&hash)
     }
 
-    /// What happens next that concerns guests.
-    pub(crate) async fn next_news(&self) -> Option<GuestNews> {
-        self.heard.lock().await.recv().await
+    /// What happens that concerns guests, for whoever asks first.
+    pub(crate) fn take_news(&self) -> Option<mpsc::Receiver<GuestNews>> {
+        self.heard.lock().take()
     }
 
     /// Refusals that nobody was told of one by one, since this was asked last.
@@ -113,9 +114,9 @@ impl JoinState {
     /// A place for one more guest.
     fn place(&self) -> Option<Place> {
         let most = self.config.max_guests;
-        let taken = self
-            .inside
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |inside| (inside < most).then_some(inside + 1));
+        let taken = self.inside.fetch_update(Ordering::AcqRel, Ordering::Acquire, |inside| {
+            (inside < most).then_some(inside + 1)
+        });
         taken.ok().map(|_| Place(Arc::clone(&self.inside)))
     }
 }
@@ -186,7 +187,10 @@ fn refused(join: &JoinState, (why, wait): (GuestRefusal, Duration)) -> Response 
         GuestRefusal::Full => {
             (StatusCode::SERVICE_UNAVAILABLE, "there are as many guests as there may be: try again later")
         }
-        _ => (StatusCode::FORBIDDEN, "no invitation has this code: look at it once more, or ask for another one"),
+        _ => (
+            StatusCode::FORBIDDEN,
+            "no invitation has this code: look at it once more, or ask for another one",
+        ),
     };
     refusal(status, why, message, wait)
 }
@@ -205,12 +209,8 @@ pub(super) async fn terms(State(state): State<Arc<ServerState>>, request: Reques
     };
     let JoinConfig { pool, operator, backends, threads, memory_bytes, hidden_tabs, battery_floor, .. } =
         &join.config;
-    let models: Vec<_> = join
-        .models
-        .read()
-        .iter()
-        .map(|model| json!({ "name": model.name, "bytes": model.bytes }))
-        .collect();
+    let models: Vec<_> =
+        join.models.read().iter().map(|model| json!({ "name": model.name, "bytes": model.bytes })).collect();
     Json(json!({
         "pool": pool, "operator": operator, "backends": backends, "threads": threads,
         "memory_bytes": memory_bytes, "hidden_tabs": hidden_tabs, "battery_floor": battery_floor,
@@ -262,7 +262,12 @@ pub(super) async fn why(State(state): State<Arc<ServerState>>, request: Request)
     };
     let why = match state.registry.find(&shown.token) {
         Some(_) => None,
-        None => Some(state.registry.why_over(&shown.token).map_or_else(|| "it is not known here".to_owned(), |why| why.to_string())),
+        None => Some(
+            state
+                .registry
+                .why_over(&shown.token)
+                .map_or_else(|| "it is not known here".to_owned(), |why| why.to_string()),
+        ),
     };
     Json(json!({ "good": why.is_none(), "why": why })).into_response()
 }
