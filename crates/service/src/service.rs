@@ -16,6 +16,7 @@ use crate::batch::{Batching, BatchingError};
 use crate::counters::Counters;
 use crate::engine::{Engine, Generator, Library};
 use crate::error::ServiceError;
+use crate::guests::Guests;
 use crate::limits::Limits;
 use crate::repository::{Changes, ModelSettings, Repository};
 use crate::security::{TokenError, TokenSpec, Tokens};
@@ -36,13 +37,15 @@ pub struct Parts {
     pub log: Option<Arc<JsonLines>>,
     /// Adds what only the program around knows to the answer of `/v2/telemetry`; `None` for nothing.
     pub report: Option<Arc<dyn Report>>,
+    /// Lets guests in; `None` where there are none.
+    pub guests: Option<Arc<dyn Guests>>,
 }
 
 impl Parts {
     /// An engine and a library alone.
     #[must_use]
     pub fn new(engine: Arc<dyn Engine>, library: Arc<dyn Library>) -> Self {
-        Self { engine, library, generator: None, exporter: None, log: None, report: None }
+        Self { engine, library, generator: None, exporter: None, log: None, report: None, guests: None }
     }
 }
 
