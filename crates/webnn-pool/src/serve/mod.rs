@@ -2,6 +2,7 @@
 
 mod engine;
 mod generator;
+mod guests;
 mod report;
 
 use std::collections::BTreeMap;
@@ -43,6 +44,7 @@ impl Accelerator {
         let mut parts = Parts::new(Arc::clone(&engine) as _, engine);
         parts.generator = Some(Arc::new(TextShards::new(self, texts)));
         parts.report = Some(Arc::new(report::WholeReport::new(self)));
+        parts.guests = self.join_url().map(|_| Arc::new(guests::Doorman::new(self)) as _);
         parts
     }
 }

@@ -14,6 +14,7 @@ mod proxy;
 mod rig;
 mod suffer;
 mod table;
+mod visitor;
 
 pub use bare::BareBench;
 pub use command::{Ran, RunArgs, pool, webnn_pool};
@@ -23,9 +24,10 @@ pub use hooks::Role;
 pub use known::Known;
 pub use leftovers::{Kept, marked, of_browser, sockets, until, until_now};
 pub use proxy::Proxy;
-pub use rig::{Rig, proxied, spec};
+pub use rig::{Rig, proxied, proxied_with, spec};
 pub use suffer::Went;
 pub use table::{Run, quantile, rss_mib};
+pub use visitor::Visitor;
 pub use vocab::{Backend, BrowserName};
 
 /// The engines that set-up installs, so that every test machine has them.
