@@ -33,12 +33,17 @@ const MEMORY: (&str, &str, &str) = ("WEBNN_POOL_MEMORY", "e2e_memory", "long_");
 /// The same for the long trials of shards.
 const SHARD_KILLS: (&str, &str, &str) = ("WEBNN_POOL_SHARD_KILLS", "e2e_sharding", "kills_");
 
+/// The same for many guests, one after the other.
+const GUESTS: (&str, &str, &str) = ("WEBNN_POOL_GUESTS", "e2e_join", "long_");
+
 /// The binaries that judge no time and look at nothing that is not theirs, so that what else the machine does costs them
 /// only time. Whoever is not named here has the machine to itself.
-const UNDISTURBED: [&str; 10] = [
+const UNDISTURBED: [&str; 12] = [
     "e2e_browsers",
     "e2e_examples",
+    "e2e_guests",
     "e2e_identity",
+    "e2e_join",
     "e2e_kill",
     "e2e_launch",
     "e2e_models",
@@ -89,6 +94,8 @@ pub(crate) fn run(flags: &E2e) -> Result<()> {
     } else if let Some(trials) = flags.shard_kills {
         let asked = format!("{}:{trials}", flags.seed);
         run_with(Some(SHARD_KILLS.1), &[(SHARD_KILLS.0, asked)], &[SHARD_KILLS.2], &mut tally)
+    } else if let Some(stays) = flags.guests {
+        run_with(Some(GUESTS.1), &[(GUESTS.0, stays.to_string())], &[GUESTS.2], &mut tally)
     } else if flags.memory {
         let asked = format!("{}:{}", flags.trials, flags.cycles);
         run_with(Some(MEMORY.1), &[(MEMORY.0, asked)], &[MEMORY.2], &mut tally)

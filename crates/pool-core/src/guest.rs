@@ -60,6 +60,12 @@ impl Guest {
 }
 
 impl<L: WorkerLink> Pool<L> {
+    /// Whether a worker is here that requests can rely on: one of the owner's, or a guest that is trusted.
+    #[must_use]
+    pub fn is_staffed(&self) -> bool {
+        self.inner().read(crate::core::Core::is_staffed)
+    }
+
     /// Gives every guest these models and no others, from now on. What a guest has loaded of others is unloaded as soon as
     /// the runs that it has are over. Guests that join later bring their own list.
     pub fn set_guest_models(&self, models: &Arc<BTreeSet<ModelHash>>) {

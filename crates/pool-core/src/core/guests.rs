@@ -24,6 +24,12 @@ impl Core {
         self.workers.get(&worker).is_some_and(Worker::is_stranger)
     }
 
+    /// Whether a worker is here that requests can rely on: one of the owner's, or a guest that is trusted.
+    #[must_use]
+    pub fn is_staffed(&self) -> bool {
+        self.workers.values().any(|worker| !worker.is_stranger())
+    }
+
     /// Whether a session may run inputs of these sizes, as far as that is a matter of trust.
     pub(super) fn stranger_may(
         &self,

@@ -38,7 +38,8 @@ impl Engine for PoolEngine {
     }
 
     fn workers(&self) -> usize {
-        self.pool.workers()
+        // Guests alone answer nothing.
+        if self.pool.is_staffed() { self.pool.workers() } else { 0 }
     }
 
     fn status(&self) -> Status {
