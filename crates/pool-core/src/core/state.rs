@@ -131,7 +131,10 @@ impl Core {
             self.expected.remove(back);
         }
         let mut worker = Worker::new(id, info, stance);
-        (worker.memory.level, worker.memory.reading) = self.machine;
+        // A guest is another machine.
+        if worker.info.guest.is_none() {
+            (worker.memory.level, worker.memory.reading) = self.machine;
+        }
         self.workers.insert(id, worker);
         self.idle.insert(id);
         self.count_offers();

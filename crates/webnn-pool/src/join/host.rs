@@ -7,7 +7,7 @@ use pool_core::{Constraints, Guest as GuestTerms, LeaveCause, Membership, Preloa
 use rand::RngExt as _;
 use telemetry::{Event, GuestEnd, GuestRefusal};
 use tokio::sync::watch;
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior};
 use vocab::{Backend, WorkerId};
 use webnn_bridge::{Guest, Page, PageEnd, Standing, Wish};
 
@@ -16,6 +16,8 @@ use crate::recover::Shared;
 
 /// How often a guest is told how it does, and is looked at.
 const LOOK: Duration = Duration::from_secs(1);
+/// How often is looked whether a guest that is away is back.
+const CONNECTED: Duration = Duration::from_millis(200);
 /// How often is looked for models that it could load ahead of requests.
 const AHEAD: Duration = Duration::from_secs(2);
 /// How long a guest that leaves may take with what it has begun. What is left then is computed elsewhere.
@@ -27,6 +29,8 @@ const LOAD: Duration = Duration::from_secs(120);
 enum Ended {
     /// Its page is gone; another may come.
     Away,
+    /// No page came in time.
+    Lost,
     /// It said goodbye, and what it had begun is done.
     Left,
     /// It is to be put out.
@@ -47,29 +51,26 @@ pub(super) async fn host(shared: Arc<Shared>, desk: Arc<FrontDesk>, guest: Guest
             ended = stay.visit() => ended,
         };
         if !matches!(ended, Ended::Away) {
-            break Some(ended);
+            break ended;
         }
-        if guest.wishes().borrow().eq(&Wish::Leave) {
-            break Some(Ended::Left);
+        if *guest.wishes().borrow() == Wish::Leave {
+            break Ended::Left;
         }
         stay.note(GuestState::Away, None);
-        if !stay.comes_back().await {
-            break None;
-        }
     };
     drop(entry);
     let cause = match ended {
-        Some(Ended::Left) => {
+        Ended::Left => {
             guest.goodbye();
             GuestEnd::Left
         }
-        Some(Ended::PutOut(why)) => {
+        Ended::PutOut(why) => {
             tracing::warn!(guest = &*label, why, "a guest is put out");
             guest.put_out(why);
             GuestEnd::PutOut
         }
-        Some(Ended::Stopped) => GuestEnd::Shutdown,
-        Some(Ended::Away) | None => GuestEnd::Lost,
+        Ended::Stopped => GuestEnd::Shutdown,
+        Ended::Away | Ended::Lost => GuestEnd::Lost,
     };
     tracing::info!(guest = &*label, %cause, "a guest is gone");
     emit(&shared, Event::GuestWent { guest: label, cause });
@@ -116,31 +117,36 @@ impl Stay<'_> {
         }
     }
 
-    /// Waits for a guest that is away. Answers whether a page of it is there again.
-    async fn comes_back(&self) -> bool {
-        let looks = async {
-            let mut looks = tokio::time::interval(Duration::from_millis(50));
-            while !self.guest.is_connected() {
+    /// The guest's next page that is ready; `None` where it has been away for too long, or probes for too long.
+    async fn next_page(&self) -> Option<Result<Page, PageEnd>> {
+        let grace = self.desk.options.terms.grace;
+        let away = async {
+            let mut looks = tokio::time::interval(CONNECTED);
+            let mut seen = Instant::now();
+            while seen.elapsed() < grace {
                 looks.tick().await;
+                if self.guest.is_connected() {
+                    seen = Instant::now();
+                }
             }
         };
+        let probing = self.shared.bridge.upgrade()?.ready_timeout();
         tokio::select! {
-            // Whoever looks finds out by the next visit.
-            () = self.shared.stop.cancelled() => true,
-            back = tokio::time::timeout(self.desk.options.terms.grace, looks) => back.is_ok(),
+            biased;
+            page = self.guest.next_page() => Some(page),
+            () = away => None,
+            () = tokio::time::sleep(probing) => None,
         }
     }
 
     /// One page of the guest: it comes, proves itself, works, and ends.
     async fn visit(&self) -> Ended {
-        let ready =
-            self.shared.bridge.upgrade().map_or(Duration::from_secs(240), |bridge| bridge.ready_timeout());
-        let page = match tokio::time::timeout(ready, self.guest.next_page()).await {
-            Ok(Ok(page)) => page,
-            Ok(Err(PageEnd::Protocol { what })) => {
+        let page = match self.next_page().await {
+            Some(Ok(page)) => page,
+            Some(Err(PageEnd::Protocol { what })) => {
                 return Ended::PutOut(format!("its page does not keep to the protocol: {what}"));
             }
-            Ok(Err(_)) | Err(_) => return Ended::Away,
+            Some(Err(_)) | None => return Ended::Lost,
         };
         self.note(GuestState::Proving, None);
         self.guest.tell(Standing::new("waiting")).await;
@@ -168,7 +174,7 @@ impl Stay<'_> {
             Ended::Left => LeaveCause::Retired,
             Ended::PutOut(_) => LeaveCause::Quarantined,
             Ended::Stopped => LeaveCause::Shutdown,
-            Ended::Away => LeaveCause::Disconnected,
+            Ended::Away | Ended::Lost => LeaveCause::Disconnected,
         });
         ended
     }

@@ -18,8 +18,8 @@ use webnn_bridge::{Admission, Page, golden_files};
 const CALL: Duration = Duration::from_secs(60);
 /// How far its numbers may be off: single precision with a wide margin for reordering.
 const TOLERANCE: f64 = 1e-3;
-/// The number of the session on a page that has no other.
-const SESSION: SessionId = SessionId(u64::MAX);
+/// The number of its session. The pool's begin at one.
+const SESSION: SessionId = SessionId(0);
 
 /// What is computed, and what it gives.
 #[derive(Debug)]
