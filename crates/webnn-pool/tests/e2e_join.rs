@@ -132,6 +132,15 @@ impl Rig {
     }
 }
 
+/// Keeps pictures of the page, wide and narrow, in the folder that `WEBNN_POOL_PICTURES` names, for whoever wants to look.
+async fn pictures(visitor: &Visitor, step: &str) {
+    let Ok(folder) = std::env::var("WEBNN_POOL_PICTURES") else { return };
+    for width in [390, 900] {
+        visitor.width(width).await;
+        visitor.picture(&std::path::Path::new(&folder).join(format!("{step}-{width}.png"))).await;
+    }
+}
+
 /// The whole stay of a guest: what it is told, work, pause, a hidden tab, a reload, and the end.
 async fn stays(browser: BrowserName) {
     let (rig, visitor) = tokio::join!(Rig::open(|_| {}), Visitor::open(browser));
@@ -141,6 +150,7 @@ async fn stays(browser: BrowserName) {
     visitor.sees("ask", "You need a code").await;
     visitor.type_into("code", "0000-0000\n").await;
     visitor.sees("refusal", "no invitation has this code").await;
+    pictures(&visitor, "refusal").await;
     visitor.script("document.getElementById('code').value = ''").await;
     visitor.type_into("code", &format!("{}\n", code.code.to_string().to_lowercase())).await;
     // What it will do is said first, and nothing is done.
@@ -152,6 +162,7 @@ async fn stays(browser: BrowserName) {
     assert_eq!(rig.accelerator.guests(), [], "nobody has agreed yet");
     let hash = visitor.script("return location.href").await;
     assert!(!hash.to_string().contains("code"), "the code does not stay in the address: {hash}");
+    pictures(&visitor, "terms").await;
     visitor.click("join").await;
     let guest = rig.becomes(GuestState::Working).await;
     let label = Arc::clone(&guest.guest);
@@ -162,6 +173,7 @@ async fn stays(browser: BrowserName) {
             rig.answers(answers, &label, 12).await;
             let guest = rig.guest().expect("a guest");
             assert!(guest.confirmed >= 5 && !guest.on_probation, "{guest:?}");
+            pictures(&visitor, "work").await;
             // Paused, it gets nothing new, stays in the pool, and keeps what it has loaded.
             visitor.click("pause").await;
             let paused = rig.becomes(GuestState::Paused).await;
@@ -201,6 +213,7 @@ async fn stays(browser: BrowserName) {
             rig.answers(answers, &label, 3).await;
             visitor.click("leave").await;
             visitor.sees("over-text", "Everything that was begun is done").await;
+            pictures(&visitor, "over").await;
             until("it is gone", SOON, || rig.accelerator.guests().is_empty()).await;
         })
         .await;

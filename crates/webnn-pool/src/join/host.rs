@@ -58,7 +58,6 @@ pub(super) async fn host(shared: Arc<Shared>, desk: Arc<FrontDesk>, guest: Guest
         }
         stay.note(GuestState::Away, None);
     };
-    drop(entry);
     let cause = match ended {
         Ended::Left => {
             guest.goodbye();
@@ -74,6 +73,7 @@ pub(super) async fn host(shared: Arc<Shared>, desk: Arc<FrontDesk>, guest: Guest
     };
     tracing::info!(guest = &*label, %cause, "a guest is gone");
     emit(&shared, Event::GuestWent { guest: label, cause });
+    drop(entry);
 }
 
 /// A guest's line in the list, until it is dropped.
