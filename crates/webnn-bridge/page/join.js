@@ -102,7 +102,7 @@ function describe(terms) {
   }[terms.hidden_tabs];
   fill(at('does'), [
     ['Download the models below and run them for requests of other people.'],
-    [`Compute with ${terms.backends.join(', ')}, whichever of them work here: ${threads} and up to ${size(terms.memory_bytes)} of memory for models.`],
+    [`Compute with ${terms.backends.join(', ')}${terms.backends.length === 1 ? '' : ', whichever of them work here'}: ${threads} and up to ${size(terms.memory_bytes)} of memory for models.`],
     ['See the inputs of the requests that it computes. They come from the pool, not from this machine.'],
     [hidden],
     [`Pause on battery at ${percent} % or less, where the browser tells the charge.`],
@@ -332,9 +332,20 @@ at('leave').addEventListener('click', () => work?.leave());
 at('again').addEventListener('click', () => work?.again());
 at('other').addEventListener('click', startOver);
 
-const code = new URLSearchParams(location.hash.slice(1)).get('code');
-// The code is of no use in the history of the browser.
-history.replaceState(null, '', location.pathname);
+/** The code of the address, which is of no use in the history of the browser. @returns {string|null} */
+function takeCode() {
+  const found = new URLSearchParams(location.hash.slice(1)).get('code');
+  history.replaceState(null, '', location.pathname);
+  return found;
+}
+
+// Where the page is open already, another address of it changes nothing but the fragment.
+globalThis.addEventListener('hashchange', () => {
+  const another = takeCode();
+  if (another !== null && at('work').hidden) void look(another);
+});
+
+const code = takeCode();
 if (!(await goOn())) {
   if (code === null) show('ask', 'Lend this browser');
   else await look(code);

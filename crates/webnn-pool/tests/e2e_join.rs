@@ -148,11 +148,11 @@ async fn stays(browser: BrowserName) {
     // By hand: without a code, with a wrong one, with the right one.
     visitor.goto(&rig.accelerator.join_url().expect("a page")).await;
     visitor.sees("ask", "You need a code").await;
-    visitor.type_into("code", "0000-0000\n").await;
+    visitor.type_into("code", "0000-0000\u{e007}").await;
     visitor.sees("refusal", "no invitation has this code").await;
     pictures(&visitor, "refusal").await;
     visitor.script("document.getElementById('code').value = ''").await;
-    visitor.type_into("code", &format!("{}\n", code.code.to_string().to_lowercase())).await;
+    visitor.type_into("code", &format!("{}\u{e007}", code.code.to_string().to_lowercase())).await;
     // What it will do is said first, and nothing is done.
     let does = visitor.sees("does", "2 threads at most").await;
     assert!(does.contains("1.0 GiB") && does.contains("20 %") && does.contains("wasm"), "{does}");
