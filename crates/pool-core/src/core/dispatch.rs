@@ -119,7 +119,9 @@ impl Core {
             let worker = self.workers.get(&session.worker)?;
             let takes =
                 fits(&lane.needs, worker, entry.bytes()) && (lane.needs.preload || worker.has_free_slot());
-            if shut.has(worker, session.backend) || !self.stranger_may(now, worker, session, &lane.dims) {
+            if shut.has(worker, session.backend)
+                || !(lane.needs.preload || self.stranger_may(now, worker, session, &lane.dims))
+            {
                 return None;
             }
             if takes && outlook.as_ref().is_some_and(|outlook| !outlook.allows(&session.arm)) {
@@ -210,7 +212,7 @@ impl Core {
                         };
                         if let Some(head) = head
                             && self.requests.get(&head).is_some_and(|entry| {
-                                self.stranger_may(now, worker, session, &entry.lane.dims)
+                                needs.preload || self.stranger_may(now, worker, session, &entry.lane.dims)
                             })
                             && first.is_none_or(|(first, _)| head < first)
                             && self.may_take(now, session, head, &shut)
