@@ -38,13 +38,17 @@ const SHARD_KILLS: (&str, &str, &str) = ("WEBNN_POOL_SHARD_KILLS", "e2e_sharding
 const LIVE: (&str, &str, &str) = ("WEBNN_POOL_LIVE", "e2e_live", "long_");
 /// The same for repeated comparisons.
 const COMPARE: (&str, &str, &str) = ("WEBNN_POOL_COMPARE", "e2e_compare", "long_");
+/// The same for many guests, one after the other.
+const GUESTS: (&str, &str, &str) = ("WEBNN_POOL_GUESTS", "e2e_join", "long_");
 
 /// The binaries that judge no time and look at nothing that is not theirs, so that what else the machine does costs them
 /// only time. Whoever is not named here has the machine to itself.
-const UNDISTURBED: [&str; 10] = [
+const UNDISTURBED: [&str; 12] = [
     "e2e_browsers",
     "e2e_examples",
+    "e2e_guests",
     "e2e_identity",
+    "e2e_join",
     "e2e_kill",
     "e2e_launch",
     "e2e_models",
@@ -99,6 +103,8 @@ pub(crate) fn run(flags: &E2e) -> Result<()> {
         run_with(Some(LIVE.1), &[(LIVE.0, kills.to_string())], &[LIVE.2], &mut tally)
     } else if let Some(repeats) = flags.compare {
         run_with(Some(COMPARE.1), &[(COMPARE.0, repeats.to_string())], &[COMPARE.2], &mut tally)
+    } else if let Some(stays) = flags.guests {
+        run_with(Some(GUESTS.1), &[(GUESTS.0, stays.to_string())], &[GUESTS.2], &mut tally)
     } else if flags.memory {
         let asked = format!("{}:{}", flags.trials, flags.cycles);
         run_with(Some(MEMORY.1), &[(MEMORY.0, asked)], &[MEMORY.2], &mut tally)

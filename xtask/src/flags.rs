@@ -104,6 +104,10 @@ pub(crate) struct E2e {
     /// slowed down; print every alarm.
     #[arg(long, value_name = "N", conflicts_with_all = ["list", "only", "full", "chaos", "memory", "shard_kills"])]
     pub(crate) compare: Option<u32>,
+    /// Instead of the tests, have so many guests join one after the other, work, and leave, be killed or lie; print how many
+    /// requests were right.
+    #[arg(long, value_name = "N", conflicts_with_all = ["list", "only", "full", "chaos", "memory", "shard_kills"])]
+    pub(crate) guests: Option<u64>,
     /// How many pages `--memory` drives to their end.
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub(crate) trials: u64,

@@ -95,6 +95,9 @@ pub enum ServiceError {
     /// The token does not allow it.
     #[error("this token may not {0}")]
     Forbidden(&'static str),
+    /// No guest can be invited.
+    #[error("no guest can be invited: {0}")]
+    NoInvitation(String),
     /// There is nothing at this address.
     #[error("there is nothing at {0:?}; /openapi.json lists what there is")]
     NoRoute(String),
@@ -159,6 +162,7 @@ impl ServiceError {
             Self::UnknownEncoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Unauthorized(_) => StatusCode::UNAUTHORIZED,
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
+            Self::NoInvitation(_) => StatusCode::CONFLICT,
             Self::NoRoute(_) => StatusCode::NOT_FOUND,
             Self::NoMethod => StatusCode::METHOD_NOT_ALLOWED,
             Self::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
@@ -235,6 +239,7 @@ impl ServiceError {
             Self::UnknownEncoding => "unknown_encoding",
             Self::Unauthorized(_) => "unauthorized",
             Self::Forbidden(_) => "forbidden",
+            Self::NoInvitation(_) => "no_invitation",
             Self::NoRoute(_) => "no_route",
             Self::NoMethod => "no_method",
             Self::RateLimited { .. } => "rate_limited",

@@ -16,6 +16,7 @@ use crate::batch::{Batching, BatchingError};
 use crate::counters::Counters;
 use crate::engine::{Engine, Generator, Library};
 use crate::error::ServiceError;
+use crate::guests::Guests;
 use crate::limits::Limits;
 use crate::live::{Hub, Insight, News};
 use crate::repository::{Changes, ModelSettings, Repository};
@@ -43,6 +44,8 @@ pub struct Parts {
     pub insight: Option<Arc<dyn Insight>>,
     /// The folder of uPlot's files, with which the live page draws its plots; `None` where it does without.
     pub plots: Option<PathBuf>,
+    /// Lets guests in; `None` where there are none.
+    pub guests: Option<Arc<dyn Guests>>,
 }
 
 impl Parts {
@@ -59,6 +62,7 @@ impl Parts {
             news: Arc::default(),
             insight: None,
             plots: None,
+            guests: None,
         }
     }
 }

@@ -14,6 +14,7 @@ use webnn_bridge::{BridgeConfig, LaunchSpec};
 use crate::accelerator::{Accelerator, LaunchFailure};
 use crate::error::BuildError;
 use crate::history::History;
+use crate::join::{FrontDesk, JoinOptions};
 use crate::recover::RecoveryOptions;
 
 /// The browsers that are tried where none was asked for, best first: WebNN before the rest, then what starts fastest.
@@ -43,6 +44,7 @@ pub struct AcceleratorBuilder {
     history: Option<Location>,
     explore: Option<bool>,
     recovery: RecoveryOptions,
+    join: Option<JoinOptions>,
     sinks: Sinks,
 }
 
@@ -128,6 +130,12 @@ impl AcceleratorBuilder {
         self
     }
 
+    /// Lets browsers in that somebody else opens with a code; see [`Accelerator::invite`]. Default: none.
+    pub fn join(mut self, options: JoinOptions) -> Self {
+        self.join = Some(options);
+        self
+    }
+
     /// One more listener for every event: a log, for example. It is called on the thread where the event happens, and must
     /// return at once. Default: none.
     pub fn event_sink(mut self, sink: Arc<dyn Sink>) -> Self {
@@ -166,6 +174,7 @@ impl AcceleratorBuilder {
             history,
             explore,
             recovery,
+            join,
             sinks,
         } = self;
         pool.selection.explore = explore.unwrap_or_else(|| pool.selection.explore || history.is_some());
@@ -173,10 +182,12 @@ impl AcceleratorBuilder {
             Some(home) => home,
             None => Home::locate()?,
         };
-        let bridge = match bridge {
+        let mut bridge = match bridge {
             Some(bridge) => bridge,
             None => BridgeConfig::new(find_runtime(&home)?),
         };
+        let desk = join.map(FrontDesk::new).transpose().map_err(BuildError::Golden)?.map(Arc::new);
+        bridge.join = desk.as_ref().map(|desk| desk.options.terms.clone()).or(bridge.join);
         // Detection runs programs with `--version` and waits for them.
         let must_have_one = specs.is_empty();
         let at = home.clone();
@@ -201,7 +212,8 @@ impl AcceleratorBuilder {
         let begun = tokio::task::spawn_blocking(move || History::begin(history, listener)).await;
         let (history, learning) = begun.map_err(|_| BuildError::TaskLost)??;
         let pool = Pool::with_learning(pool, telemetry, learning)?;
-        let started = Accelerator::start(pool, history, bridge, (recovery, home), specs, missing, tolerant);
+        let parts = (bridge, desk);
+        let started = Accelerator::start(pool, history, parts, (recovery, home), specs, missing, tolerant);
         Ok(started.await?.with_news(news))
     }
 }

@@ -8,6 +8,7 @@ mod compare;
 mod completions;
 #[cfg(test)]
 mod documented;
+mod invite;
 mod man;
 mod out;
 mod read;
@@ -48,6 +49,8 @@ enum Verb {
     Shard(shard::Args),
     /// Serve models over HTTP and gRPC: the Open Inference Protocol and OpenAI's routes.
     Serve(serve::Args),
+    /// Give out a code that lets a browser join a server's pool as a guest.
+    Invite(invite::Args),
     /// What a server has there and what happened in it.
     Telemetry(telemetry::Args),
     /// What follows from the history: the best browser for each type of model, trends, regressions, recommendations.
@@ -81,6 +84,7 @@ pub(crate) fn main() -> ExitCode {
         let work = async {
             match cli.verb {
                 Verb::Serve(args) => serve::run(args).await,
+                Verb::Invite(args) => invite::run(args).await,
                 Verb::Telemetry(args) => telemetry::run(args).await,
                 Verb::Setup(args) => setup::run(args).await,
                 Verb::Browsers(args) => browsers::run(args).await,

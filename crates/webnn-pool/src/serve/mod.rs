@@ -3,6 +3,7 @@
 mod engine;
 mod flows;
 mod generator;
+mod guests;
 mod insight;
 mod report;
 
@@ -50,6 +51,7 @@ impl Accelerator {
         parts.insight = Some(Arc::new(insight::PoolInsight::new(self, &texts)));
         parts.plots = find_plots(self.home());
         parts.report = Some(Arc::new(report::WholeReport::new(self)));
+        parts.guests = self.join_url().map(|_| Arc::new(guests::Doorman::new(self)) as _);
         parts
     }
 }

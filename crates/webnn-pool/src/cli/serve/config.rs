@@ -13,6 +13,7 @@ use url::Url;
 use vocab::{Backend, BrowserName};
 use webnn_pool::{Location, TextShard};
 
+use super::join::JoinTable;
 use crate::cli::Failure;
 
 /// The file, as it is read. What it does not say is as the defaults are.
@@ -43,6 +44,7 @@ pub(super) struct PoolFile {
     pub(super) model: BTreeMap<String, ModelTable>,
     pub(super) security: SecurityTable,
     pub(super) telemetry: TelemetryTable,
+    pub(super) join: JoinTable,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -160,7 +162,9 @@ where
     text.parse().map(Some).map_err(serde::de::Error::custom)
 }
 
-fn parsed_all<'de, D: Deserializer<'de>, T: std::str::FromStr>(deserializer: D) -> Result<Vec<T>, D::Error>
+pub(super) fn parsed_all<'de, D: Deserializer<'de>, T: std::str::FromStr>(
+    deserializer: D,
+) -> Result<Vec<T>, D::Error>
 where
     T::Err: std::fmt::Display,
 {
