@@ -375,6 +375,12 @@ mod tests {
     }
 
     #[test]
+    fn the_example_for_guests_is_read() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/joining/pool.toml");
+        assert!(read(Path::new(path)).expect("it is right").join.enabled);
+    }
+
+    #[test]
     fn a_file_is_read_and_its_paths_are_its_own() {
         let (folder, path) = file(concat!(
             "models = [\"here\"]\nhistory = \"seen.db\"\nbrowsers = [\"firefox\", \"firefox\"]\n",
