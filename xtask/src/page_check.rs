@@ -22,7 +22,8 @@ pub(crate) fn run() -> Result<()> {
     let tools = install()?;
     let mut whole = Ok(());
     for page in PAGES {
-        whole = whole.and(check(&tools, &sh::root().join(page)));
+        let done = check(&tools, &sh::root().join(page));
+        whole = whole.and(done);
     }
     whole
 }

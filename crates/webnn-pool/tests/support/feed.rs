@@ -123,7 +123,7 @@ fn message(second: u64) -> String {
         return event("snapshot", 1, &json!({ "about": about, "frame": frame, "affinities": affinities() }));
     }
     let mut text = String::new();
-    if second % 20 == 0 {
+    if second.is_multiple_of(20) {
         for news in troubles(second) {
             text += &event("news", second, &news);
         }
@@ -170,7 +170,7 @@ fn frame(second: u64) -> Value {
         })
         .collect();
     let breakers: Vec<Value> = (0..BREAKERS)
-        .map(|number| json!({ "of": "arm", "model": model(number % MODELS), "browser": if number < MODELS { "firefox" } else { "chromium" }, "backend": "wasm", "state": if (second + number) % 50 == 0 { "open" } else { "closed" }, "health": 0.9 }))
+        .map(|number| json!({ "of": "arm", "model": model(number % MODELS), "browser": if number < MODELS { "firefox" } else { "chromium" }, "backend": "wasm", "state": if (second + number).is_multiple_of(50) { "open" } else { "closed" }, "health": 0.9 }))
         .collect();
     json!({
         "unix_ms": BEGIN + second * 1_000, "state": "ready", "reasons": [MARKUP],
