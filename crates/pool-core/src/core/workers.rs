@@ -128,7 +128,7 @@ impl Worker {
         };
         let drawn = match guest.confirmation.then_one_in {
             0 => false,
-            n => placement::mix(guest.seed ^ placement::mix(run)) % u64::from(n) == 0,
+            n => placement::mix(guest.seed ^ placement::mix(run)).is_multiple_of(u64::from(n)),
         };
         if self.confirmed < guest.confirmation.first || drawn { Scrutiny::Confirm } else { Scrutiny::Form }
     }

@@ -306,8 +306,9 @@ fn receive(launch: &LaunchRef, page: &Arc<PageState>, text: &Utf8Bytes) -> Optio
         FromPage::Pong { n } => page.pings().answered(n),
         FromPage::Engine { backend, verdict } => {
             tracing::debug!(page = launch.label, %backend, ?verdict, "probed");
-            let Some(verdict) = believable(launch, backend, verdict) else { return None };
-            page.record_verdict(backend, verdict);
+            if let Some(verdict) = believable(launch, backend, verdict) {
+                page.record_verdict(backend, verdict);
+            }
         }
         FromPage::Ready => {
             // A page that is back says it again, in case it was lost; it is no other page for that.
