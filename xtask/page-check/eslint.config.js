@@ -28,6 +28,18 @@ export default [
           selector: "Literal[value=/^(https?:)?\\u002F\\u002F/]",
           message: "The page fetches nothing from elsewhere: the host serves it all.",
         },
+        {
+          selector: "MemberExpression[property.name=/^(innerHTML|outerHTML|insertAdjacentHTML|setHTMLUnsafe|srcdoc)$/]",
+          message: "What comes from outside becomes text, never markup: make elements.",
+        },
+        {
+          selector: "CallExpression[callee.object.name='document'][callee.property.name=/^(write|writeln)$/]",
+          message: "What comes from outside becomes text, never markup: make elements.",
+        },
+        {
+          selector: "CallExpression[callee.property.name='createContextualFragment']",
+          message: "What comes from outside becomes text, never markup: make elements.",
+        },
       ],
       "no-var": "error",
       "prefer-const": "error",

@@ -9,6 +9,7 @@ use crate::compile;
 use crate::flags::E2e;
 use crate::leftovers::Snapshot;
 use crate::metadata;
+use crate::page_check;
 use crate::sh::{self, Cmd, Reported};
 use crate::tally::Tally;
 
@@ -33,15 +34,21 @@ const MEMORY: (&str, &str, &str) = ("WEBNN_POOL_MEMORY", "e2e_memory", "long_");
 /// The same for the long trials of shards.
 const SHARD_KILLS: (&str, &str, &str) = ("WEBNN_POOL_SHARD_KILLS", "e2e_sharding", "kills_");
 
+/// The same for the live page: how many kills it is shown.
+const LIVE: (&str, &str, &str) = ("WEBNN_POOL_LIVE", "e2e_live", "long_");
 /// The same for repeated comparisons.
 const COMPARE: (&str, &str, &str) = ("WEBNN_POOL_COMPARE", "e2e_compare", "long_");
+/// The same for many guests, one after the other.
+const GUESTS: (&str, &str, &str) = ("WEBNN_POOL_GUESTS", "e2e_join", "long_");
 
 /// The binaries that judge no time and look at nothing that is not theirs, so that what else the machine does costs them
 /// only time. Whoever is not named here has the machine to itself.
-const UNDISTURBED: [&str; 10] = [
+const UNDISTURBED: [&str; 12] = [
     "e2e_browsers",
     "e2e_examples",
+    "e2e_guests",
     "e2e_identity",
+    "e2e_join",
     "e2e_kill",
     "e2e_launch",
     "e2e_models",
@@ -92,8 +99,12 @@ pub(crate) fn run(flags: &E2e) -> Result<()> {
     } else if let Some(trials) = flags.shard_kills {
         let asked = format!("{}:{trials}", flags.seed);
         run_with(Some(SHARD_KILLS.1), &[(SHARD_KILLS.0, asked)], &[SHARD_KILLS.2], &mut tally)
+    } else if let Some(kills) = flags.live {
+        run_with(Some(LIVE.1), &[(LIVE.0, kills.to_string())], &[LIVE.2], &mut tally)
     } else if let Some(repeats) = flags.compare {
         run_with(Some(COMPARE.1), &[(COMPARE.0, repeats.to_string())], &[COMPARE.2], &mut tally)
+    } else if let Some(stays) = flags.guests {
+        run_with(Some(GUESTS.1), &[(GUESTS.0, stays.to_string())], &[GUESTS.2], &mut tally)
     } else if flags.memory {
         let asked = format!("{}:{}", flags.trials, flags.cycles);
         run_with(Some(MEMORY.1), &[(MEMORY.0, asked)], &[MEMORY.2], &mut tally)
@@ -136,6 +147,10 @@ impl Suite {
         chosen.retain(|binary| only.is_none_or(|part| binary.name.contains(part)));
         if chosen.is_empty() {
             bail!("no browser-backed test matches: see `cargo xtask e2e --list`");
+        }
+        if chosen.iter().any(|binary| binary.name == LIVE.1) {
+            // It has axe-core look at the page.
+            page_check::install()?;
         }
         // All at the same time, on all cores. What does not compile is told here and counted where it would run.
         let names = chosen.iter().flat_map(|binary| ["--test", &binary.name]);

@@ -1,5 +1,7 @@
 //! The command line of `cargo xtask`.
 
+use std::path::PathBuf;
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::test::Step;
@@ -31,6 +33,8 @@ pub(crate) enum Verb {
     Shards(Shards),
     /// A benchmark of the pool, in release mode.
     Bench(Bench),
+    /// Build the archive of a release with its sums, or see whether the crates could be published.
+    Release(Release),
     /// Check layers, file conventions, documentation and lock files.
     Tidy,
     /// What `.ci/run` does, with the time of each step.
@@ -92,10 +96,18 @@ pub(crate) struct E2e {
     /// of as many texts; print how many were right.
     #[arg(long, value_name = "N", conflicts_with_all = ["list", "only", "full", "chaos", "memory"])]
     pub(crate) shard_kills: Option<u64>,
+    /// Instead of the tests, kill so many workers before the eyes of the live page, feed it a day, and take the picture of
+    /// the README; print how soon each loss was shown, and what the page holds after the day.
+    #[arg(long, value_name = "N", conflicts_with_all = ["list", "only", "full", "chaos", "memory", "shard_kills"])]
+    pub(crate) live: Option<u64>,
     /// Instead of the tests, compare a model in every browser so many times with the first time, then once with one browser
     /// slowed down; print every alarm.
     #[arg(long, value_name = "N", conflicts_with_all = ["list", "only", "full", "chaos", "memory", "shard_kills"])]
     pub(crate) compare: Option<u32>,
+    /// Instead of the tests, have so many guests join one after the other, work, and leave, be killed or lie; print how many
+    /// requests were right.
+    #[arg(long, value_name = "N", conflicts_with_all = ["list", "only", "full", "chaos", "memory", "shard_kills"])]
+    pub(crate) guests: Option<u64>,
     /// How many pages `--memory` drives to their end.
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub(crate) trials: u64,
@@ -128,6 +140,22 @@ pub(crate) struct Shards {
     /// Write the rows as JSON to this file.
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<String>,
+}
+
+#[derive(Debug, Default, Args)]
+pub(crate) struct Release {
+    /// Pack the binary that the tests compiled, instead of compiling one for a release.
+    #[arg(long, conflicts_with = "dry_run")]
+    pub(crate) debug: bool,
+    /// The folder for the archive. Default: `release-archive` in cargo's target folder.
+    #[arg(long, value_name = "DIR", conflicts_with = "dry_run")]
+    pub(crate) out: Option<PathBuf>,
+    /// Instead of the archive: name the order in which the crates are published, and pack each as for a registry.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Compile each crate from what `--dry-run` packed.
+    #[arg(long, requires = "dry_run")]
+    pub(crate) verify: bool,
 }
 
 #[derive(Debug, Args)]

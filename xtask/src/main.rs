@@ -23,6 +23,7 @@ mod metadata;
 mod page_check;
 mod postgres;
 mod python;
+mod release;
 mod setup;
 mod sh;
 mod shards;
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
         Verb::Clients(flags) => clients::run(&flags),
         Verb::Shards(flags) => shards::run(&flags),
         Verb::Bench(flags) => bench::run(&flags),
+        Verb::Release(flags) => release::run(&flags),
         Verb::Tidy => tidy::run(),
         Verb::Ci => ci::run(),
     };

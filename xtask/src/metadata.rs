@@ -22,6 +22,11 @@ pub(crate) struct Member {
     pub(crate) name: String,
     /// Folder relative to the workspace root, for example `crates/vocab`.
     pub(crate) dir: String,
+    pub(crate) version: String,
+    /// Whether it may be published.
+    pub(crate) publish: bool,
+    /// What a registry asks of a manifest, and whether it is there.
+    pub(crate) said: Vec<(&'static str, bool)>,
     /// Edges to our own crates.
     pub(crate) edges: Vec<Edge>,
     pub(crate) targets: Vec<Target>,
@@ -32,6 +37,8 @@ pub(crate) struct Member {
 pub(crate) struct Edge {
     pub(crate) to: String,
     pub(crate) dev: bool,
+    /// Whether it names a version; without one it is by path alone.
+    pub(crate) has_version: bool,
 }
 
 /// A target of one of our crates.
@@ -41,6 +48,14 @@ pub(crate) struct Target {
     /// Cargo's kind: `lib`, `bin`, `test`, `example`, `bench`, …
     pub(crate) kind: String,
     pub(crate) required_features: Vec<String>,
+}
+
+impl Workspace {
+    /// Our crate of this name.
+    pub(crate) fn member(&self, name: &str) -> Result<&Member> {
+        let found = self.members.iter().find(|member| member.name == name);
+        found.with_context(|| format!("the workspace has no crate {name}"))
+    }
 }
 
 /// Asks cargo about this workspace.
@@ -71,7 +86,11 @@ fn parse(metadata: &Value, root: &Path) -> Result<Workspace> {
         for dependency in list(package, "dependencies")? {
             let to = text(dependency, "name")?;
             if dependency["path"].is_string() && names.contains(&to) {
-                edges.push(Edge { to: to.to_owned(), dev: dependency["kind"] == "dev" });
+                edges.push(Edge {
+                    to: to.to_owned(),
+                    dev: dependency["kind"] == "dev",
+                    has_version: dependency["req"] != "*",
+                });
             }
         }
         let mut targets = Vec::new();
@@ -85,12 +104,22 @@ fn parse(metadata: &Value, root: &Path) -> Result<Workspace> {
         members.push(Member {
             name: text(package, "name")?.to_owned(),
             dir: dir.to_string_lossy().into_owned(),
+            version: text(package, "version")?.to_owned(),
+            // Nothing stands for every registry, an empty list for none.
+            publish: package["publish"].as_array().is_none_or(|registries| !registries.is_empty()),
+            said: said(package),
             edges,
             targets,
         });
     }
     members.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(Workspace { members, target: text(metadata, "target_directory")?.to_owned() })
+}
+
+fn said(package: &Value) -> Vec<(&'static str, bool)> {
+    let text = |key: &'static str| (key, package[key].as_str().is_some_and(|text| !text.is_empty()));
+    let some = |key: &'static str| (key, package[key].as_array().is_some_and(|list| !list.is_empty()));
+    vec![text("description"), text("license"), text("rust_version"), some("keywords"), some("categories")]
 }
 
 fn list<'a>(value: &'a Value, key: &str) -> Result<&'a [Value]> {

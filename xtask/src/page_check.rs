@@ -1,4 +1,4 @@
-//! The page's own code: types by `tsc --checkJs`, habits by eslint. A developer's check; no user of the pool needs it.
+//! The code of our pages, the workers' and the live one: types by `tsc --checkJs`, habits by eslint. A developer's check; no user of the pool needs it.
 //!
 //! The versions run on Node.js 18, which is what Debian's stable release of 2023 has; eslint 10 does not.
 
@@ -11,23 +11,27 @@ use crate::metadata;
 use crate::sh::{self, Cmd};
 use crate::system;
 
-/// Where the page's modules lie.
-const PAGE: &str = "crates/webnn-bridge/page";
+/// Where the modules of each page lie.
+const PAGES: [&str; 2] = ["crates/webnn-bridge/page", "crates/service/page"];
 
 /// The settings, and the packages pinned by hash.
 const SETTINGS: &str = "xtask/page-check";
 
-/// Checks every module of the page.
+/// Checks every module of every page, the others also after one has failed.
 pub(crate) fn run() -> Result<()> {
-    check(&sh::root().join(PAGE))
+    let tools = install()?;
+    let mut whole = Ok(());
+    for page in PAGES {
+        whole = whole.and(check(&tools, &sh::root().join(page)));
+    }
+    whole
 }
 
-fn check(page: &Path) -> Result<()> {
+fn check(tools: &Path, page: &Path) -> Result<()> {
     if !has_module(page) {
         bail!("there is no JavaScript module in {}", page.display());
     }
-    let tools = install()?;
-    let types = types_settings(&tools, page)?;
+    let types = types_settings(tools, page)?;
     let program = |name: &str| Cmd::new(tools.join("node_modules/.bin").join(name));
     let types = program("tsc").arg("--project").arg(types).run();
     let habits = program("eslint")
@@ -45,8 +49,9 @@ fn has_module(folder: &Path) -> bool {
         .any(|path| path.extension().is_some_and(|end| end == "js") || has_module(&path))
 }
 
-/// Installs the tools into the target directory, so that no `node_modules` appears in the tree.
-fn install() -> Result<PathBuf> {
+/// Installs the tools into the target directory, so that no `node_modules` appears in the tree. axe-core is among them, by
+/// which the tests of the live page look at it.
+pub(crate) fn install() -> Result<PathBuf> {
     let settings = sh::root().join(SETTINGS);
     let tools = Path::new(&metadata::load()?.target).join("page-check");
     std::fs::create_dir_all(&tools).with_context(|| format!("cannot make {}", tools.display()))?;

@@ -13,7 +13,9 @@ use crate::home::{HOME_VARIABLE, home};
 use crate::metadata;
 use crate::sh::{self, Cmd, Reported};
 use crate::tally::Tally;
-use crate::{checks, clients, compile, examples, fixtures, page_check, postgres, setup, shards, tidy};
+use crate::{
+    checks, clients, compile, examples, fixtures, page_check, postgres, release, setup, shards, tidy,
+};
 
 /// What `cargo xtask test` does, in the order in which the sum is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -44,6 +46,8 @@ pub(crate) enum Step {
     Cuts,
     /// The program under `examples/`, which cuts models and has no browser.
     Embedding,
+    /// The archive of a release, from the binary of the tests.
+    Release,
     /// Lints.
     Clippy,
     /// The documentation builds.
@@ -60,7 +64,7 @@ const FIRST: [Step; 6] =
 /// the same time. Much of what those tests do is waiting for browsers.
 const BESIDE: [&[Step]; 2] = [
     &[Step::Clippy, Step::Documentation, Step::DocTests, Step::Page],
-    &[Step::Postgres, Step::Embedding, Step::Cuts],
+    &[Step::Postgres, Step::Embedding, Step::Cuts, Step::Release],
 ];
 
 /// Runs every step, also after one has failed, and closes with one line that sums up.
@@ -128,6 +132,7 @@ impl Step {
             Self::Postgres => postgres::run_into(tally),
             Self::Cuts => shards::run(&Shards { sample: true, ..Shards::default() }),
             Self::Embedding => examples::run(),
+            Self::Release => release::check(),
             Self::Clippy => checks::clippy(),
             Self::Documentation => checks::documentation(),
             Self::Page => page_check::run(),

@@ -73,6 +73,7 @@ pub fn info_of(browser: BrowserName, backends: &[Backend]) -> WorkerInfo {
         slots: 2,
         memory_budget_bytes: 1_000_000,
         backends: backends.iter().map(backend).collect(),
+        guest: None,
     }
 }
 

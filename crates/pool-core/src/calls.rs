@@ -9,11 +9,11 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use vocab::{FailureKind, ModelHash, SessionId, WorkerId};
 
-use crate::check::{Check, Finding, Party, Store, canary, examine};
-use crate::core::LeaseId;
+use crate::check::{Case, Check, Finding, Party, Store, Verdict, canary, confirm, examine, is_of_form};
+use crate::core::{LeaseId, Scrutiny};
 use crate::driver::Inner;
 use crate::membership::Gone;
-use crate::{LinkError, LoadCall, RunCall, WorkerLink};
+use crate::{LinkError, LoadCall, Model, RunCall, RunReply, WorkerLink};
 
 /// Calls back exactly once: with what the call gave, or, where its task ends without that, with an error.
 ///
@@ -55,9 +55,78 @@ pub(crate) async fn run<L: WorkerLink>(
     gone: Arc<Gone>,
     lease: LeaseId,
     arguments: RunCall,
+    doubt: Option<Doubt>,
 ) {
     let request = arguments.request;
-    call(pool, gone, link.run(arguments), |pool, result| pool.run_done(lease, request, result)).await;
+    let told = pool.clone();
+    let answered = async {
+        let Some(doubt) = doubt else {
+            return Ok(Run { reply: link.run(arguments).await?, confirmed: false });
+        };
+        let asked = arguments.clone();
+        let reply = link.run(arguments).await?;
+        // Cancellation safety: an answer that is held is nobody's yet; where the run is given up, so is it.
+        tokio::select! {
+            biased;
+            () = asked.cancel.cancelled() => Err(LinkError::Cancelled),
+            confirmed = doubted(&told, lease, &asked, &doubt, &reply) => Ok(Run { reply, confirmed: confirmed? }),
+        }
+    };
+    call(pool, gone, answered, |pool, result| pool.run_done(lease, request, result)).await;
+}
+
+/// What a run gave, and whether one of the owner's workers gave the same.
+pub(crate) struct Run {
+    pub(crate) reply: RunReply,
+    pub(crate) confirmed: bool,
+}
+
+/// Why the answer of a run is looked at before it counts as one.
+pub(crate) struct Doubt {
+    pub(crate) worker: WorkerId,
+    pub(crate) model: Arc<Model>,
+    pub(crate) scrutiny: Scrutiny,
+}
+
+/// Looks at what a guest gave. Answers whether it was compared.
+async fn doubted<L: WorkerLink>(
+    pool: &Weak<Inner<L>>,
+    lease: LeaseId,
+    asked: &RunCall,
+    doubt: &Doubt,
+    reply: &RunReply,
+) -> Result<bool, LinkError> {
+    let Doubt { worker, model, scrutiny } = doubt;
+    let wrong = |message: String| Err(LinkError::Reported { kind: FailureKind::WrongNumbers, message });
+    if !is_of_form(model, asked.outputs.as_deref(), &reply.outputs) {
+        return wrong(format!("the outputs are not those that {} has", model.name));
+    }
+    if *scrutiny == Scrutiny::Form {
+        return Ok(false);
+    }
+    let Some((owners, config)) = pool.upgrade().map(|pool| (pool.confirmers(lease), pool.check_config()))
+    else {
+        return Err(LinkError::Cancelled);
+    };
+    let case = Case {
+        inputs: Arc::clone(&asked.inputs),
+        dims: Arc::default(),
+        names: asked.outputs.clone(),
+        // The bytes of tensors are shared, not copied.
+        outputs: reply.outputs.clone(),
+    };
+    let verdict = confirm(&owners, model, &case, asked.request, &config).await;
+    if let Some(pool) = pool.upgrade() {
+        pool.compared(*worker, model.hash, &verdict);
+    }
+    match verdict {
+        Verdict::Right => Ok(true),
+        Verdict::Wrong(difference) => {
+            wrong(format!("the owner's workers compute something else with {}: {difference}", model.name))
+        }
+        // It is computed again by one of the owner's workers, and nobody is blamed.
+        Verdict::Unpredictable | Verdict::Nobody => Err(LinkError::Cancelled),
+    }
 }
 
 pub(crate) async fn load<L: WorkerLink>(
@@ -70,6 +139,7 @@ pub(crate) async fn load<L: WorkerLink>(
     let fixed = Some(Arc::clone(&arguments.dims)).filter(|dims| !dims.is_empty());
     let gone = Arc::clone(&party.gone);
     let told = pool.clone();
+    let stranger = pool.upgrade().is_some_and(|pool| pool.is_stranger(party.worker));
     let loaded = async {
         let report = party.link.load(arguments).await?;
         // Nobody is served before the numbers are known to be right. Cancellation safety: a canary that is given up
@@ -77,7 +147,7 @@ pub(crate) async fn load<L: WorkerLink>(
         let proof = tokio::select! {
             biased;
             () = cancel.cancelled() => Ok(()),
-            proof = canary(&canaries, &party, &model, fixed.as_deref()) => proof,
+            proof = canary(&canaries, &party, &model, fixed.as_deref(), stranger) => proof,
         };
         let Err(difference) = proof else { return Ok(report) };
         if let Some(pool) = told.upgrade() {

@@ -18,8 +18,9 @@ use tokio_util::task::TaskTracker;
 use vocab::{CachesAt, ModelHash, RequestId, SessionId, Step, WorkerId};
 
 use crate::calls;
-use crate::check::{Case, Check, Finding, Origin, Party, Store};
-use crate::core::{Action, Core, LeaseId, RunEnd, Stance, Submission};
+use crate::calls::{Doubt, Run};
+use crate::check::{Case, Check, CheckConfig, Finding, Origin, Party, Store, Verdict};
+use crate::core::{Action, Core, LeaseId, RunEnd, Scrutiny, Stance, Submission};
 use crate::membership::{Gone, Leave, Membership};
 use crate::pool::{PoolStats, bytes_of};
 use crate::{
@@ -89,7 +90,7 @@ enum Deed<L> {
     Answer(Waiter, Box<Result<RunReport, RunError>>, Given),
     Cancel(CancellationToken),
     Gone(Joined<L>, LeaveCause, Vec<Held>),
-    Run(Arc<L>, Arc<Gone>, LeaseId, RunCall),
+    Run(Arc<L>, Arc<Gone>, LeaseId, RunCall, Option<Doubt>),
     Load(Party<L>, LoadCall),
     Unload(Arc<L>, Arc<Gone>, SessionId),
     Check(Box<Check<L>>),
@@ -183,8 +184,8 @@ impl<L: WorkerLink> Inner<L> {
             }
             Deed::Cancel(token) => token.cancel(),
             Deed::Gone(joined, cause, held) => joined.gone.set(cause, held),
-            Deed::Run(link, gone, lease, call) => {
-                self.tasks.spawn_on(calls::run(weak, link, gone, lease, call), &self.runtime);
+            Deed::Run(link, gone, lease, call, doubt) => {
+                self.tasks.spawn_on(calls::run(weak, link, gone, lease, call, doubt), &self.runtime);
             }
             Deed::Load(party, call) => {
                 let canaries = Arc::clone(&self.canaries);
@@ -305,10 +306,12 @@ impl<L: WorkerLink> Inner<L> {
         self: &Arc<Self>,
         lease: LeaseId,
         request: RequestId,
-        result: Result<RunReply, LinkError>,
+        result: Result<Run, LinkError>,
     ) {
+        let mut sure = false;
         let (outputs, result) = match result {
-            Ok(RunReply { outputs, in_page_ms, caches, marks }) => {
+            Ok(Run { reply: RunReply { outputs, in_page_ms, caches, marks }, confirmed }) => {
+                sure = confirmed;
                 let end = RunEnd { in_page_ms, bytes_out: bytes_of(&outputs), marks };
                 (Some((request, Given { outputs, caches })), Ok(end))
             }
@@ -316,6 +319,9 @@ impl<L: WorkerLink> Inner<L> {
         };
         self.with(outputs, |state, now| {
             state.runs.remove(&lease);
+            if sure {
+                state.core.confirmed(lease);
+            }
             state.core.run_done(now, lease, result);
         });
     }
@@ -364,6 +370,38 @@ impl<L: WorkerLink> Inner<L> {
         });
     }
 
+    /// Whom to ask whether a guest's answer is right.
+    pub(crate) fn confirmers(&self, lease: LeaseId) -> Vec<Party<L>> {
+        let state = self.state.lock();
+        let named = state.core.confirmers(lease);
+        named.into_iter().filter_map(|(worker, session)| state.party(worker, session)).collect()
+    }
+
+    /// What a comparison of a guest's answer with the owner's workers showed.
+    pub(crate) fn compared(self: &Arc<Self>, worker: WorkerId, model: ModelHash, verdict: &Verdict) {
+        self.decide(|core, _| match verdict {
+            Verdict::Right => core.checked(worker, model, CheckOutcome::Right, None),
+            Verdict::Wrong(difference) => {
+                core.checked(worker, model, CheckOutcome::WrongBySpotCheck, difference.off());
+            }
+            Verdict::Unpredictable => {
+                core.checked(worker, model, CheckOutcome::Undecided, None);
+                core.keep_from_strangers(model);
+            }
+            Verdict::Nobody => {}
+        });
+    }
+
+    /// Whether a worker is a guest that is not trusted.
+    pub(crate) fn is_stranger(&self, worker: WorkerId) -> bool {
+        self.read(|core| core.is_stranger(worker))
+    }
+
+    /// How checks are made.
+    pub(crate) fn check_config(&self) -> CheckConfig {
+        self.canaries.lock().config()
+    }
+
     /// A model that was just loaded does not give the known answer.
     pub(crate) fn wrong_on_load(self: &Arc<Self>, worker: WorkerId, model: ModelHash, off: Option<f64>) {
         self.decide(|core, _| core.checked(worker, model, CheckOutcome::WrongOnLoad, off));
@@ -396,6 +434,12 @@ impl<L: WorkerLink> State<L> {
         deeds
     }
 
+    fn party(&self, worker: WorkerId, session: SessionId) -> Option<Party<L>> {
+        let joined = self.joined.get(&worker)?;
+        let (link, gone) = (Arc::clone(&joined.link), Arc::clone(&joined.gone));
+        Some(Party { worker, session, link, gone })
+    }
+
     fn translate_one(&mut self, action: Action, outputs: &mut Outputs) -> Option<Deed<L>> {
         let deed = match action {
             Action::Emit(event) => Deed::Emit(event),
@@ -415,12 +459,7 @@ impl<L: WorkerLink> State<L> {
             Action::Check { worker, session, request, model, fixed, dims, others, turn } => {
                 let waiter = self.waiters.get(&request)?;
                 let (_, answered) = outputs.as_ref().filter(|(owner, _)| *owner == request)?;
-                let party = |worker, session| {
-                    let joined = self.joined.get(&worker)?;
-                    let (link, gone) = (Arc::clone(&joined.link), Arc::clone(&joined.gone));
-                    Some(Party { worker, session, link, gone })
-                };
-                let others = others.into_iter().filter_map(|(worker, session)| party(worker, session));
+                let others = others.into_iter().filter_map(|(worker, session)| self.party(worker, session));
                 let case = Case {
                     inputs: Arc::clone(&waiter.inputs),
                     dims,
@@ -428,10 +467,10 @@ impl<L: WorkerLink> State<L> {
                     // The bytes of tensors are shared, not copied.
                     outputs: answered.outputs.clone(),
                 };
-                let (others, subject) = (others.collect(), party(worker, session)?);
+                let (others, subject) = (others.collect(), self.party(worker, session)?);
                 Deed::Check(Box::new(Check { request, model, fixed, subject, others, case, turn }))
             }
-            Action::Run { worker, lease, request, session, deadline } => {
+            Action::Run { worker, lease, request, session, deadline, scrutiny } => {
                 let joined = self.joined.get(&worker)?;
                 let waiter = self.waiters.get(&request)?;
                 let cancel = CancellationToken::new();
@@ -445,7 +484,11 @@ impl<L: WorkerLink> State<L> {
                     deadline: deadline.into(),
                     cancel,
                 };
-                Deed::Run(Arc::clone(&joined.link), Arc::clone(&joined.gone), lease, call)
+                let doubt = match scrutiny {
+                    Scrutiny::None => None,
+                    scrutiny => self.core.model_of(session).map(|model| Doubt { worker, model, scrutiny }),
+                };
+                Deed::Run(Arc::clone(&joined.link), Arc::clone(&joined.gone), lease, call, doubt)
             }
             Action::Load { worker, session, model, backend, device, dims, deadline } => {
                 let joined = self.joined.get(&worker)?;

@@ -20,6 +20,12 @@ impl<L: WorkerLink> Pool<L> {
         self.inner().decide(|core, now| core.serve(now, worker));
     }
 
+    /// Gives a worker no new work until [`serve`](Self::serve) is called. What runs there ends in its own time, and what it
+    /// has loaded stays.
+    pub fn rest(&self, worker: WorkerId) {
+        self.inner().decide(|core, now| core.drain(now, worker));
+    }
+
     /// Gives a worker no new work, and waits until what runs there has ended or the worker is out of the pool. Requests
     /// that wait go to others; those that only this worker could serve wait for a successor for as long as it is there,
     /// and afterwards as its [`LeaveCause`](crate::LeaveCause) says.

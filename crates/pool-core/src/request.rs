@@ -111,6 +111,10 @@ pub struct RunReport {
     pub browser: BrowserName,
     /// The browser's version.
     pub browser_version: Arc<str>,
+    /// The name of the guest that the worker is: its browser and version are what it claims. `None` for a worker of the
+    /// pool's owner.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub guest: Option<Arc<str>>,
     /// The backend that computed it.
     pub backend: Backend,
     /// The device that was asked for.

@@ -1,5 +1,6 @@
 //! What a worker says about itself when it joins.
 
+use crate::Guest;
 use vocab::{Backend, BrowserName, DeviceKind};
 
 /// A worker's abilities, as they were executed and measured, not as they were claimed.
@@ -15,6 +16,8 @@ pub struct WorkerInfo {
     pub memory_budget_bytes: u64,
     /// The backends that work, in the order in which they are to be used where a request has no preference.
     pub backends: Vec<BackendInfo>,
+    /// What it may do, where it belongs to somebody else; `None` for a worker of the pool's owner.
+    pub guest: Option<Guest>,
 }
 
 /// One backend of a worker.

@@ -14,6 +14,7 @@ use crate::pins;
 /// | `bin/` | programs built for the pool, such as geckodriver |
 /// | `chromium-headless-shell/<version>/` | the headless shell and its graphics libraries |
 /// | `runtime/onnxruntime-web/<version>/` | the files of onnxruntime-web that the page loads |
+/// | `runtime/uplot/<version>/` | what the live page draws with |
 /// | `fixtures/` | models and references that are generated or fetched |
 /// | `tmp/` | work in progress; emptied by the next installation |
 /// | `install.lock` | held while something is being installed |
@@ -105,6 +106,11 @@ impl Home {
     /// The onnxruntime-web files of the version that this release expects.
     pub fn onnxruntime_web(&self) -> PathBuf {
         self.root.join("runtime").join("onnxruntime-web").join(pins::ONNXRUNTIME_WEB)
+    }
+
+    /// The uPlot files of the version that this release expects.
+    pub fn uplot(&self) -> PathBuf {
+        self.root.join("runtime").join("uplot").join(pins::UPLOT)
     }
 
     /// Models and references that are generated or fetched.

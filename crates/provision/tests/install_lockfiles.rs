@@ -6,6 +6,8 @@ const RUNTIME: [&str; 2] = [
     include_str!("../npm/onnxruntime-web/package.json"),
     include_str!("../npm/onnxruntime-web/package-lock.json"),
 ];
+const PLOTS: [&str; 2] =
+    [include_str!("../npm/uplot/package.json"), include_str!("../npm/uplot/package-lock.json")];
 const SHELL: [&str; 2] = [
     include_str!("../npm/chromium-headless-shell/package.json"),
     include_str!("../npm/chromium-headless-shell/package-lock.json"),
@@ -32,6 +34,11 @@ fn check([manifest, lockfile]: [&str; 2], package: &str, version: &str) {
 #[test]
 fn onnxruntime_web_is_pinned() {
     check(RUNTIME, "onnxruntime-web", provision::ONNXRUNTIME_WEB);
+}
+
+#[test]
+fn uplot_is_pinned() {
+    check(PLOTS, "uplot", provision::UPLOT);
 }
 
 #[test]

@@ -6,7 +6,9 @@ mod support;
 use std::io::Write;
 use std::path::Path;
 
-use provision::{Detection, HEADLESS_SHELL, ONNXRUNTIME_WEB, Part, detect_on, find_runtime};
+use provision::{
+    Detection, HEADLESS_SHELL, ONNXRUNTIME_WEB, Part, UPLOT, detect_on, find_plots, find_runtime,
+};
 use support::Machine;
 use vocab::BrowserName::ChromiumHeadlessShell;
 
@@ -108,6 +110,23 @@ fn the_runtime_is_fetched_once() {
     let kept: Vec<&str> = DIST.iter().copied().filter(|name| !name.contains("webgl")).collect();
     assert!(kept.iter().all(|name| runtime.files.iter().any(|file| file == name)));
     assert_eq!(runtime.files.len(), kept.len());
+}
+
+#[test]
+fn what_the_live_page_draws_with_is_fetched_once_and_keeps_its_licence() {
+    let names = ["dist/uPlot.esm.js", "dist/uPlot.min.css", "dist/uPlot.cjs.js", "LICENSE"];
+    let machine =
+        names.iter().fold(machine(), |machine, name| machine.file(&format!("/registry/uplot/{name}"), name));
+    assert_eq!(find_plots(&machine.home()), None);
+    let told = machine.install(&[], &[Part::Plots]);
+    let place = format!("/home/runtime/uplot/{UPLOT}");
+    assert_eq!(told.outcomes, [format!("uplot: installed: uplot {UPLOT} in {place}")], "{}", told.said);
+    let told = machine.install(&[], &[Part::Plots]);
+    assert_eq!(told.outcomes, [format!("uplot: already there: uplot {UPLOT}")], "{}", told.said);
+    let folder = find_plots(&machine.home()).expect("the plots");
+    assert!(folder.join("LICENSE").is_file() && folder.join("uPlot.esm.js").is_file());
+    std::fs::write(folder.join("uPlot.esm.js"), "half").expect("a file");
+    assert_eq!(find_plots(&machine.home()), None);
 }
 
 #[test]

@@ -95,6 +95,9 @@ pub enum ServiceError {
     /// The token does not allow it.
     #[error("this token may not {0}")]
     Forbidden(&'static str),
+    /// No guest can be invited.
+    #[error("no guest can be invited: {0}")]
+    NoInvitation(String),
     /// There is nothing at this address.
     #[error("there is nothing at {0:?}; /openapi.json lists what there is")]
     NoRoute(String),
@@ -110,6 +113,12 @@ pub enum ServiceError {
     /// More requests are being worked on than the server takes.
     #[error("the server works on {limit} requests already, which is the most")]
     Busy {
+        /// The limit.
+        limit: usize,
+    },
+    /// As many look at the live page as may.
+    #[error("{limit} look at the live page already, which is the most")]
+    Watched {
         /// The limit.
         limit: usize,
     },
@@ -153,12 +162,15 @@ impl ServiceError {
             Self::UnknownEncoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Unauthorized(_) => StatusCode::UNAUTHORIZED,
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
+            Self::NoInvitation(_) => StatusCode::CONFLICT,
             Self::NoRoute(_) => StatusCode::NOT_FOUND,
             Self::NoMethod => StatusCode::METHOD_NOT_ALLOWED,
             Self::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
-            Self::NotReady { .. } | Self::Busy { .. } | Self::NoRoom { .. } | Self::Draining => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::NotReady { .. }
+            | Self::Busy { .. }
+            | Self::Watched { .. }
+            | Self::NoRoom { .. }
+            | Self::Draining => StatusCode::SERVICE_UNAVAILABLE,
             Self::Run(error) | Self::Engine(EngineError::Run(error)) => run_status(error),
             Self::Engine(EngineError::Caller(_)) => StatusCode::BAD_REQUEST,
             Self::Engine(EngineError::Model(_)) => StatusCode::BAD_REQUEST,
@@ -170,9 +182,11 @@ impl ServiceError {
     #[must_use]
     pub fn code(&self) -> Code {
         match self {
-            Self::NotReady { .. } | Self::Busy { .. } | Self::NoRoom { .. } | Self::Draining => {
-                Code::Unavailable
-            }
+            Self::NotReady { .. }
+            | Self::Busy { .. }
+            | Self::Watched { .. }
+            | Self::NoRoom { .. }
+            | Self::Draining => Code::Unavailable,
             Self::Run(RunError::Cancelled) => Code::Cancelled,
             other => match other.status() {
                 StatusCode::NOT_FOUND => Code::NotFound,
@@ -198,7 +212,11 @@ impl ServiceError {
                     .retry_after()
                     .or_else(|| (run_status(error) == StatusCode::SERVICE_UNAVAILABLE).then_some(SOON)),
             },
-            Self::NotReady { .. } | Self::Busy { .. } | Self::NoRoom { .. } | Self::Draining => Some(SOON),
+            Self::NotReady { .. }
+            | Self::Busy { .. }
+            | Self::Watched { .. }
+            | Self::NoRoom { .. }
+            | Self::Draining => Some(SOON),
             _ => None,
         }
     }
@@ -221,10 +239,12 @@ impl ServiceError {
             Self::UnknownEncoding => "unknown_encoding",
             Self::Unauthorized(_) => "unauthorized",
             Self::Forbidden(_) => "forbidden",
+            Self::NoInvitation(_) => "no_invitation",
             Self::NoRoute(_) => "no_route",
             Self::NoMethod => "no_method",
             Self::RateLimited { .. } => "rate_limited",
             Self::Busy { .. } => "busy",
+            Self::Watched { .. } => "watched",
             Self::NoRoom { .. } => "no_room",
             Self::Draining => "draining",
             Self::Run(error) | Self::Engine(EngineError::Run(error)) => run_reason(error),

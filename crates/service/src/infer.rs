@@ -278,6 +278,9 @@ pub fn report_parameters(report: &RunReport) -> Parameters {
     });
     match all {
         Value::Object(mut map) => {
+            if let Some(guest) = &report.guest {
+                map.insert("guest".to_owned(), json!(guest));
+            }
             if let Some(decision) = &report.decision {
                 map.insert("decision".to_owned(), json!(decision));
             }

@@ -2,10 +2,11 @@
 //!
 //! A [`Service`] knows models in folders, and answers for them: the Open Inference Protocol v2 over HTTP and gRPC, with
 //! the extensions that Triton's clients use, and OpenAI's embeddings, completions and chat. It forms batches, lets in who
-//! has a token, bounds what it takes, counts what it refuses, traces what it does, and goes down in order.
+//! has a token, bounds what it takes, counts what it refuses, traces what it does, shows how it is on a live page, and goes
+//! down in order.
 //!
 //! It does **not** know any browser, socket to one, or runtime: what computes lies behind [`Engine`], what reads models
-//! behind [`Library`], what writes texts behind [`Generator`].
+//! behind [`Library`], what writes texts behind [`Generator`], and what only the program around knows behind [`Insight`].
 //!
 //! ```
 //! use std::sync::Arc;
@@ -31,10 +32,12 @@ mod embed;
 mod engine;
 mod error;
 mod grpc;
+mod guests;
 mod http;
 mod infer;
 mod limits;
 mod listen;
+mod live;
 mod repository;
 mod security;
 mod service;
@@ -45,9 +48,13 @@ mod words;
 pub use batch::{Batching, BatchingError};
 pub use engine::{Engine, EngineError, Generator, Library, ModelFiles, Sampling, Status, TextRequest};
 pub use error::ServiceError;
+pub use guests::{Guests, Invited};
 pub use infer::report_parameters;
 pub use limits::{Limits, LimitsError};
 pub use listen::{ListenConfig, ServeError, Server};
+pub use live::{
+    Affinities, AffinityRow, BackendDetail, FlowHop, FlowStage, Insight, News, ShardFlow, WorkerDetail,
+};
 pub use repository::{IndexEntry, ModelSettings, ModelState};
 pub use security::{ListenError, TlsError, TlsFiles, TokenError, TokenSpec};
 pub use service::{Parts, Report, Sections, Service, ServiceConfig, ServiceConfigError};

@@ -20,6 +20,8 @@ pub struct Limits {
     pub max_buffered_bytes: u64,
     /// Requests that are being worked on at the same time, those that wait included. Default 4 096.
     pub max_requests: usize,
+    /// Streams of the live page that are open at the same time. Default 32.
+    pub max_watchers: usize,
     /// Connections that are open at the same time. Default 16 384.
     pub max_connections: usize,
     /// How long a client may take for the head of a request, and may keep a connection without one. Default 30 s.
@@ -38,6 +40,7 @@ impl Default for Limits {
             max_body_bytes: 256 << 20,
             max_buffered_bytes: 1 << 30,
             max_requests: 4_096,
+            max_watchers: 32,
             max_connections: 16_384,
             header_timeout: Duration::from_secs(30),
             body_timeout: Duration::from_secs(30),
@@ -59,6 +62,7 @@ impl Limits {
             ("max_body_bytes", "at least 1024", self.max_body_bytes >= 1_024),
             ("max_buffered_bytes", "at least max_body_bytes", self.max_buffered_bytes >= self.max_body_bytes),
             ("max_requests", "at least 1", self.max_requests > 0),
+            ("max_watchers", "at least 1", self.max_watchers > 0),
             ("max_connections", "at least 1", self.max_connections > 0),
             ("header_timeout", "above 0 and at most a year", time(self.header_timeout)),
             ("body_timeout", "above 0 and at most a year", time(self.body_timeout)),

@@ -16,7 +16,9 @@ use crate::batch::{Batching, BatchingError};
 use crate::counters::Counters;
 use crate::engine::{Engine, Generator, Library};
 use crate::error::ServiceError;
+use crate::guests::Guests;
 use crate::limits::Limits;
+use crate::live::{Hub, Insight, News};
 use crate::repository::{Changes, ModelSettings, Repository};
 use crate::security::{TokenError, TokenSpec, Tokens};
 
@@ -36,13 +38,32 @@ pub struct Parts {
     pub log: Option<Arc<JsonLines>>,
     /// Adds what only the program around knows to the answer of `/v2/telemetry`; `None` for nothing.
     pub report: Option<Arc<dyn Report>>,
+    /// What happened, for the live page: a listener of the pool's telemetry. Default: one that hears nothing.
+    pub news: Arc<News>,
+    /// What the live page shows beyond what the engine knows; `None` for nothing.
+    pub insight: Option<Arc<dyn Insight>>,
+    /// The folder of uPlot's files, with which the live page draws its plots; `None` where it does without.
+    pub plots: Option<PathBuf>,
+    /// Lets guests in; `None` where there are none.
+    pub guests: Option<Arc<dyn Guests>>,
 }
 
 impl Parts {
     /// An engine and a library alone.
     #[must_use]
     pub fn new(engine: Arc<dyn Engine>, library: Arc<dyn Library>) -> Self {
-        Self { engine, library, generator: None, exporter: None, log: None, report: None }
+        Self {
+            engine,
+            library,
+            generator: None,
+            exporter: None,
+            log: None,
+            report: None,
+            news: Arc::default(),
+            insight: None,
+            plots: None,
+            guests: None,
+        }
     }
 }
 
@@ -130,6 +151,7 @@ struct Shared {
     going: AtomicUsize,
     draining: AtomicBool,
     ended: Notify,
+    live: Hub,
     tasks: TaskTracker,
 }
 
@@ -170,6 +192,7 @@ impl Service {
             going: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
             ended: Notify::new(),
+            live: Hub::default(),
             tasks,
         };
         Ok(Self { shared: Arc::new(shared) })
@@ -193,6 +216,14 @@ impl Service {
 
     pub(crate) fn tokens(&self) -> &Tokens {
         &self.shared.tokens
+    }
+
+    pub(crate) fn live(&self) -> &Hub {
+        &self.shared.live
+    }
+
+    pub(crate) fn tasks(&self) -> &TaskTracker {
+        &self.shared.tasks
     }
 
     pub(crate) fn counters(&self) -> &Counters {
@@ -276,9 +307,11 @@ impl Service {
         room.try_acquire_many_owned(kibibytes(bytes)).map_err(|_| ServiceError::NoRoom { limit })
     }
 
-    /// Takes no new requests from now on: they are told to come again later. Those that were taken go on.
+    /// Takes no new requests from now on: they are told to come again later. Those that were taken go on; the streams of the
+    /// live page end at once.
     pub fn close(&self) {
         self.shared.draining.store(true, Ordering::Release);
+        self.shared.live.close();
     }
 
     /// Closes, and waits until every request that was taken has its answer, at most for `limit`. Answers how many have not.

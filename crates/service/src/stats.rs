@@ -6,6 +6,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use parking_lot::Mutex;
 use serde::Serialize;
 
+use crate::live::Spread;
+
 /// How often something happened, and how long it took together.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[allow(clippy::exhaustive_structs, reason = "the protocol names both")]
@@ -107,6 +109,8 @@ struct Counted {
     executions: u64,
     times: InferStatistics,
     sizes: BTreeMap<u64, BatchStatistics>,
+    /// How long requests took that had a result.
+    spread: Spread,
 }
 
 impl Stats {
@@ -115,6 +119,7 @@ impl Stats {
         let mut counted = self.0.lock();
         counted.last = unix_ms(now);
         counted.rows += rows;
+        counted.spread.add(whole);
         let times = &mut counted.times;
         times.success.add(whole);
         times.queue.add(queue);
@@ -136,6 +141,12 @@ impl Stats {
         let mut counted = self.0.lock();
         counted.last = unix_ms(now);
         counted.times.fail.add(whole);
+    }
+
+    /// Requests that had a result, requests that failed, and how long the former took.
+    pub(crate) fn times(&self) -> (u64, u64, Spread) {
+        let counted = self.0.lock();
+        (counted.times.success.count, counted.times.fail.count, counted.spread.clone())
     }
 
     pub(crate) fn read(&self, name: &str, version: &str) -> ModelStatistics {

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use vocab::{Fault, PressureLevel, Rung};
 
 use crate::{
-    BreakerCause, CheckOutcome, Event, EvictCause, LeaveCause, Outcome, RecoveryEnd, RecycleCause,
-    RejectReason, Relief, RepairKind, RetryCause, RungOutcome, StallCause,
+    BreakerCause, CheckOutcome, Event, EvictCause, GuestEnd, GuestRefusal, LeaveCause, Outcome, RecoveryEnd,
+    RecycleCause, RejectReason, Relief, RepairKind, RetryCause, RungOutcome, StallCause,
 };
 
 /// How many causes the largest cause enum may have.
@@ -42,6 +42,9 @@ pub(crate) struct Counters {
     recycles_due: [AtomicU64; CAUSES],
     workers_replaced: [AtomicU64; CAUSES],
     repaired: [AtomicU64; CAUSES],
+    guests_came: AtomicU64,
+    guests_went: [AtomicU64; CAUSES],
+    guests_refused: [AtomicU64; CAUSES],
     pub(crate) events_lost: AtomicU64,
     pub(crate) samples_lost: AtomicU64,
 }
@@ -73,6 +76,9 @@ impl Counters {
             Event::WorkerReplaced { cause, .. } => &self.workers_replaced[*cause as usize],
             Event::RecycleDue { cause, .. } => &self.recycles_due[*cause as usize],
             Event::Repaired { kind, .. } => &self.repaired[*kind as usize],
+            Event::GuestRefused { cause } => &self.guests_refused[*cause as usize],
+            Event::GuestCame { .. } => &self.guests_came,
+            Event::GuestWent { cause, .. } => &self.guests_went[*cause as usize],
         };
         counter.fetch_add(1, Relaxed);
     }
@@ -90,6 +96,7 @@ impl Counters {
         one("requests_dispatched", &self.requests_dispatched);
         one("orphans", &self.orphans);
         one("history_resumed", &self.history_resumed);
+        one("guests_came", &self.guests_came);
         one("events_lost", &self.events_lost);
         one("samples_lost", &self.samples_lost);
         let mut many =
@@ -116,6 +123,8 @@ impl Counters {
         many("memory_relieved", &mut Relief::ALL.iter().map(|c| c.as_str()), &self.memory_relieved);
         many("workers_replaced", &mut RecycleCause::ALL.iter().map(|c| c.as_str()), &self.workers_replaced);
         many("recycles_due", &mut RecycleCause::ALL.iter().map(|c| c.as_str()), &self.recycles_due);
+        many("guests_went", &mut GuestEnd::ALL.iter().map(|c| c.as_str()), &self.guests_went);
+        many("guests_refused", &mut GuestRefusal::ALL.iter().map(|c| c.as_str()), &self.guests_refused);
         many("repaired", &mut RepairKind::ALL.iter().map(|c| c.as_str()), &self.repaired);
         all
     }
@@ -137,5 +146,7 @@ const _: () = assert!(
         && RecycleCause::ALL.len() <= CAUSES
         && RepairKind::ALL.len() <= CAUSES
         && CheckOutcome::ALL.len() <= CAUSES
+        && GuestEnd::ALL.len() <= CAUSES
+        && GuestRefusal::ALL.len() <= CAUSES
         && Relief::ALL.len() <= CAUSES
 );

@@ -136,6 +136,8 @@ causes! {
         Interrupted = "interrupted",
         /// It had been sent where little was known, to learn something, and that went wrong.
         Exploration = "exploration",
+        /// A guest had failed it, or had left with it: one of the owner's workers does it.
+        Guest = "guest",
     }
 }
 
@@ -158,6 +160,44 @@ causes! {
         NoWorker = "no_worker",
         /// The pool shut down.
         ShuttingDown = "shutting_down",
+    }
+}
+
+causes! {
+    /// Why somebody who wanted to join as a guest, or a guest, was refused.
+    GuestRefusal {
+        /// No invitation has this code.
+        WrongCode = "wrong_code",
+        /// The code has let somebody in already.
+        UsedCode = "used_code",
+        /// The code was not used in time.
+        ExpiredCode = "expired_code",
+        /// There were too many attempts lately.
+        TooManyAttempts = "too_many_attempts",
+        /// There are as many guests as there may be.
+        Full = "full",
+        /// The request came from a page of another origin.
+        ForeignOrigin = "foreign_origin",
+        /// The token has let a page in already, or its guest is gone.
+        ReplayedToken = "replayed_token",
+        /// A guest asked for a model that guests do not get.
+        ModelNotAllowed = "model_not_allowed",
+        /// Its backends do not compute what they should.
+        NotProved = "not_proved",
+    }
+}
+
+causes! {
+    /// Why a guest is gone.
+    GuestEnd {
+        /// It said goodbye.
+        Left = "left",
+        /// It went away without a word, and did not come back in time.
+        Lost = "lost",
+        /// What it computed was wrong, or it did not keep to the protocol: it may not come back.
+        PutOut = "put_out",
+        /// The pool shut down.
+        Shutdown = "shutdown",
     }
 }
 
@@ -426,5 +466,24 @@ pub enum Event {
         kind: RepairKind,
         /// The worker concerned, if it is known.
         worker: Option<WorkerId>,
+    },
+    /// Somebody who wanted to join as a guest, or a guest, was refused something.
+    GuestRefused {
+        /// Why.
+        cause: GuestRefusal,
+    },
+    /// A guest has joined, or is back.
+    GuestCame {
+        /// Its name.
+        guest: Arc<str>,
+        /// The worker that it is now.
+        worker: WorkerId,
+    },
+    /// A guest is gone.
+    GuestWent {
+        /// Its name.
+        guest: Arc<str>,
+        /// Why.
+        cause: GuestEnd,
     },
 }

@@ -31,7 +31,8 @@ mod sink;
 mod snapshot;
 
 pub use event::{
-    CheckOutcome, Event, EvictCause, LeaveCause, Outcome, Place, RejectReason, RetryCause, StallCause,
+    CheckOutcome, Event, EvictCause, GuestEnd, GuestRefusal, LeaveCause, Outcome, Place, RejectReason,
+    RetryCause, StallCause,
 };
 pub use handle::{Builder, Telemetry};
 pub use recovery::{

@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use telemetry::{
-    BreakerCause, BreakerState, CheckOutcome, Event, Guarded, LatencyKind, LeaveCause, Outcome, Place,
-    PressureSource, RecoveryEnd, RecycleCause, RejectReason, Relief, RepairKind, RungOutcome, Sink,
-    StallCause, Telemetry,
+    BreakerCause, BreakerState, CheckOutcome, Event, Guarded, GuestEnd, GuestRefusal, LatencyKind,
+    LeaveCause, Outcome, Place, PressureSource, RecoveryEnd, RecycleCause, RejectReason, Relief, RepairKind,
+    RungOutcome, Sink, StallCause, Telemetry,
 };
 use vocab::{Backend, BrowserName, Fault, ModelHash, PressureLevel, RequestId, Rung, WorkerId};
 
@@ -101,6 +101,9 @@ fn recovery_is_counted_by_rung_and_by_cause() {
         took_ms: 1.0,
     }));
     events.extend(RepairKind::ALL.iter().map(|&kind| Event::Repaired { kind, worker: None }));
+    events.extend(GuestRefusal::ALL.iter().map(|&cause| Event::GuestRefused { cause }));
+    events.extend(GuestEnd::ALL.iter().map(|&cause| Event::GuestWent { guest: "guest-1".into(), cause }));
+    events.push(Event::GuestCame { guest: "guest-1".into(), worker: WorkerId(1) });
     check(&events, "recoveries_started.slow", 1);
     check(&events, "rungs_tried.refresh.unproved", Fault::ALL.len() as u64);
     check(&events, "recoveries_ended.deadline", 1);
@@ -111,6 +114,9 @@ fn recovery_is_counted_by_rung_and_by_cause() {
     check(&events, "memory_relieved.page_refreshed", 1);
     check(&events, "workers_replaced.age", 1);
     check(&events, "repaired.stray_socket", 1);
+    check(&events, "guests_refused.wrong_code", 1);
+    check(&events, "guests_went.put_out", 1);
+    check(&events, "guests_came", 1);
 }
 
 #[test]

@@ -37,6 +37,9 @@ export const RECONNECT_MS = Object.freeze([20, 100, 200, 400, 400, 400, 400, 400
 /** The close code by which a page says that it has heard nothing for too long, and is going to try another connection. */
 export const TRY_ANOTHER = 4408;
 
+/** The close code by which the host says that another tab is connected as this guest. */
+export const ANOTHER_TAB = 4409;
+
 /** An error that already knows its kind. */
 export class PageError extends Error {
   /**

@@ -4,17 +4,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use tokio::sync::{Mutex as AsyncMutex, OnceCell};
+use tokio::sync::{Mutex as AsyncMutex, OnceCell, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use vocab::ModelHash;
 
 use crate::config::BridgeConfig;
 use crate::error::BridgeError;
+use crate::guest::{GuestModel, GuestNews, Invitation, InviteError, JoinConfig};
 use crate::launch::{Display, LaunchError, LaunchSpec, RunningBrowser, Tab};
 use crate::link::{Page, PageEnd};
 use crate::process::{RunDir, reap_stale};
-use crate::server::{self, LaunchGuard, Pages, ServerState};
+use crate::server::{self, JoinState, LaunchGuard, Pages, ServerState};
 use crate::store::ModelStore;
 
 /// How often a browser that has no page is looked at.
@@ -102,6 +104,53 @@ impl Bridge {
         self.server.registry.disconnect(label);
     }
 
+    /// Gives out a code that lets one page in as a guest, once.
+    ///
+    /// # Errors
+    /// [`InviteError`]
+    pub fn invite(&self) -> Result<Invitation, InviteError> {
+        self.server.join.as_ref().ok_or(InviteError::Disabled)?.invite(&self.server.origin)
+    }
+
+    /// The address of the page by which guests join; `None` where there are none.
+    #[must_use]
+    pub fn join_url(&self) -> Option<String> {
+        let join = self.server.join.as_ref()?;
+        Some(format!("{}/join", join.config.public_origin.as_deref().unwrap_or(&self.server.origin)))
+    }
+
+    /// On which terms guests are let in; `None` where they are not.
+    #[must_use]
+    pub fn join_config(&self) -> Option<&JoinConfig> {
+        self.server.join.as_ref().map(|join| &join.config)
+    }
+
+    /// The models that guests get from now on: they are told of these, and no other file is given to them but those of
+    /// `besides`.
+    pub fn set_guest_models(&self, models: Vec<GuestModel>, besides: &[ModelHash]) {
+        if let Some(join) = &self.server.join {
+            join.set_models(models, besides);
+        }
+    }
+
+    /// What happens from now on that concerns guests. `None` where there are none, and for everybody but the first who asks.
+    #[must_use]
+    pub fn guest_news(&self) -> Option<mpsc::Receiver<GuestNews>> {
+        self.server.join.as_ref()?.take_news()
+    }
+
+    /// How long a page may take until it has probed all backends.
+    #[must_use]
+    pub fn ready_timeout(&self) -> Duration {
+        self.server.config.limits.ready_timeout
+    }
+
+    /// Refusals that found no room among the news, since this was asked last.
+    #[must_use]
+    pub fn unheard_refusals(&self) -> u64 {
+        self.server.join.as_ref().map_or(0, JoinState::unheard)
+    }
+
     /// Launches a browser, opens the worker page in it, and waits until the page has probed its backends.
     ///
     /// Returns a handle that owns the browser, and the page.
@@ -123,7 +172,7 @@ impl Bridge {
         } else {
             None
         };
-        let (guard, pages) = self.server.registry.register(label.clone(), spec.clone());
+        let (guard, pages) = self.server.registry.register(label.clone(), &spec);
         let browser = RunningBrowser::start(&spec, run, &label, display.map(Display::name)).await?;
         browser.version().clone_into(&mut guard.launch().version.lock());
         // The token stands in the fragment, which browsers keep to themselves: no log and no referrer carries it.

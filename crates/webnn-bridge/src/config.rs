@@ -7,6 +7,8 @@ use std::time::Duration;
 use provision::Runtime;
 use tensor::frame::Limits;
 
+use crate::guest::JoinConfig;
+
 /// Bounds on what a page may do and how long it may take.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -60,6 +62,8 @@ pub struct BridgeConfig {
     pub temp_dir: PathBuf,
     /// Bounds.
     pub limits: BridgeLimits,
+    /// On which terms guests are let in. Default: not at all.
+    pub join: Option<JoinConfig>,
     /// Runs that a page takes at once. Default: 2, so that the next request's bytes travel while one computes.
     pub slots: u32,
     /// Memory that the sessions of one page may take together, in bytes. Default: 3 GiB, because a WebAssembly heap of
@@ -77,6 +81,7 @@ impl BridgeConfig {
             public_origin: None,
             temp_dir: std::env::temp_dir(),
             limits: BridgeLimits::default(),
+            join: None,
             slots: 2,
             memory_budget_bytes: 3 << 30,
         }

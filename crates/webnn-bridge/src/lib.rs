@@ -27,6 +27,7 @@
 mod bridge;
 mod config;
 mod error;
+mod guest;
 mod launch;
 mod link;
 mod process;
@@ -38,8 +39,13 @@ mod tls;
 pub use bridge::{Bridge, LaunchedBrowser};
 pub use config::{BridgeConfig, BridgeLimits};
 pub use error::BridgeError;
+pub use guest::{
+    BadCode, Code, Guest, GuestModel, GuestNews, HiddenTabs, Invitation, InviteError, JoinConfig, PauseCause,
+    Standing, Wish,
+};
 pub use launch::{BrowserSource, LaunchError, LaunchSpec, Tab};
 pub use link::{HeapReading, Page, PageEnd, PageMemory};
 pub use process::{MARK, MarkedProcess, kill_process, marked_processes, process_table, reap_stale};
 pub use protocol::{Admission, Hello, PROTOCOL_VERSION, Verdict};
+pub use server::golden_files;
 pub use tls::ensure_tls_provider;

@@ -7,6 +7,8 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use vocab::{Backend, CachesAt, DeviceKind, FailureKind, SequenceId, SessionId, Step};
 
+use crate::guest::{PauseCause, Standing};
+
 /// The protocol's version. A page that speaks another one is refused at its hello.
 pub const PROTOCOL_VERSION: u32 = 1;
 
@@ -26,6 +28,12 @@ pub(crate) mod close_code {
     pub(crate) const TRY_ANOTHER: u16 = 4408;
     /// The page speaks another version of the protocol, or does not keep to it.
     pub(crate) const PROTOCOL: u16 = 4400;
+    /// The token of a guest is over.
+    pub(crate) const OVER: u16 = 4401;
+    /// A guest is put out.
+    pub(crate) const PUT_OUT: u16 = 4403;
+    /// Another page of the same guest is connected.
+    pub(crate) const ANOTHER: u16 = 4409;
 }
 
 /// Kinds of frames on a data connection.
@@ -134,6 +142,14 @@ pub(crate) enum FromPage {
     Fault {
         message: String,
     },
+    /// A guest wants no new work for a while.
+    Pause {
+        cause: PauseCause,
+    },
+    /// A guest goes on.
+    Work,
+    /// A guest wants to go.
+    Leave,
     /// A message of a newer page; it is logged and passed over.
     #[serde(other)]
     Unknown,
@@ -161,7 +177,17 @@ pub(crate) enum ToPage {
         /// After how long without a word either side may take the other for gone.
         silence_ms: u64,
         runtime: String,
+        /// What opens a guest's next control connection.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        token: Option<String>,
+        /// What a guest's data connections and downloads prove themselves by.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        key: Option<String>,
     },
+    /// How a guest does.
+    Standing(Standing),
+    /// Load the page anew.
+    Reload,
     Ping {
         n: u64,
     },

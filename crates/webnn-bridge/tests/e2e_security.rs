@@ -5,50 +5,11 @@ mod support;
 use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
-use serde_json::json;
-use support::{Backend, BrowserName, fake_driver, rig, runtime};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
-use tokio_tungstenite::tungstenite::{self, Message};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+use support::{
+    Backend, BrowserName, Claim, close_code, connect, fake_driver, get, hello, honest, refused, rig, runtime,
+};
+use tokio_tungstenite::tungstenite::Message;
 use webnn_bridge::{Bridge, BridgeConfig, BrowserSource, LaunchError, LaunchSpec, LaunchedBrowser, Page};
-
-type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
-
-/// What a connection says of itself.
-#[derive(Clone)]
-struct Claim<'a> {
-    path: &'a str,
-    origin: Option<&'a str>,
-    host: Option<&'a str>,
-    protocols: Option<String>,
-}
-
-/// Opens a WebSocket; the error is the status of the refusal.
-async fn connect(origin: &str, claim: Claim<'_>) -> Result<Socket, u16> {
-    let url = format!("{}{}", origin.replacen("http", "ws", 1), claim.path);
-    let mut request = url.into_client_request().expect("a request");
-    let headers = request.headers_mut();
-    let mut set = |name: &'static str, value: Option<&str>| {
-        if let Some(value) = value {
-            headers.insert(name, value.parse().expect("a value"));
-        }
-    };
-    set("origin", claim.origin);
-    set("host", claim.host);
-    set("sec-websocket-protocol", claim.protocols.as_deref());
-    match connect_async(request).await {
-        Ok((socket, _)) => Ok(socket),
-        Err(tungstenite::Error::Http(response)) => Err(response.status().as_u16()),
-        Err(error) => panic!("{error}"),
-    }
-}
-
-/// Everything right about a claim of this path.
-fn honest<'a>(origin: &'a str, token: &str, path: &'a str) -> Claim<'a> {
-    Claim { path, origin: Some(origin), host: None, protocols: Some(format!("webnn-pool.1, token.{token}")) }
-}
 
 type Launched = Option<Result<(LaunchedBrowser, Page), LaunchError>>;
 
@@ -79,34 +40,6 @@ async fn as_page(bridge: &Bridge, scenario: impl AsyncFnOnce(&str)) -> Launched 
 
 async fn bridge() -> Bridge {
     Bridge::start(BridgeConfig::new(runtime())).await.expect("a bridge")
-}
-
-fn hello(protocol: u32) -> Message {
-    let hello = json!({
-        "type": "hello", "protocol": protocol, "user_agent": "a test", "cross_origin_isolated": true,
-        "secure_context": true, "hardware_concurrency": 1, "device_memory_gib": null,
-    });
-    Message::text(hello.to_string())
-}
-
-/// Reads until the connection closes, and gives the code.
-async fn close_code(socket: &mut Socket) -> Option<u16> {
-    let reading = async {
-        while let Some(message) = socket.next().await {
-            match message {
-                Ok(Message::Close(frame)) => return frame.map(|frame| frame.code.into()),
-                Ok(_) => {}
-                Err(_) => return None,
-            }
-        }
-        None
-    };
-    tokio::time::timeout(Duration::from_secs(5), reading).await.expect("the host closes")
-}
-
-#[track_caller]
-fn refused(what: &str, result: Result<Socket, u16>, status: u16) {
-    assert_eq!(result.map(drop), Err(status), "{what}");
 }
 
 #[tokio::test]
@@ -199,18 +132,6 @@ async fn a_claim_of_three_gigabytes_in_ten_bytes_ends_the_page() {
     claim[..4].copy_from_slice(b"WNF1");
     claim[24..].copy_from_slice(&(3_u64 << 30).to_le_bytes());
     data_of_a_liar(&claim).await;
-}
-
-/// The head of the answer to a request, as it stands on the wire: no client tidies its path.
-async fn get(origin: &str, path: &str, headers: &str) -> String {
-    let address = origin.strip_prefix("http://").expect("an origin");
-    let mut stream = TcpStream::connect(address).await.expect("a connection");
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{headers}\r\n");
-    stream.write_all(request.as_bytes()).await.expect("a request");
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).await.expect("an answer");
-    let end = answer.windows(4).position(|window| window == b"\r\n\r\n").unwrap_or(answer.len());
-    String::from_utf8_lossy(&answer[..end]).to_lowercase()
 }
 
 #[tokio::test]

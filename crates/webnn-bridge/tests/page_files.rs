@@ -71,7 +71,7 @@ fn both_sides_speak_one_version() {
     let page = read("page/protocol.js");
     let version = webnn_bridge::PROTOCOL_VERSION;
     assert!(page.contains(&format!("export const PROTOCOL_VERSION = {version};")), "{version}");
-    for (file, subprotocol) in [("page/page.js", "'webnn-pool."), ("page/engine.js", "'webnn-pool.")] {
+    for (file, subprotocol) in [("page/worker-page.js", "'webnn-pool."), ("page/engine.js", "'webnn-pool.")] {
         assert!(read(file).contains(&format!("{subprotocol}{version}'")), "{file}");
     }
 }

@@ -1,6 +1,6 @@
 //! The pool with its browsers.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use perf_history::analysis::Analysis;
@@ -8,17 +8,19 @@ use pool_core::core::BreakerStatus;
 use pool_core::{Pool, PoolStats};
 use provision::Home;
 use recovery::{Conditions, Fault, Incident, ResourcePoolErrorRecovery, RestartRoom, Rung, RungSet, Subject};
+use service::News;
 use telemetry::Telemetry;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use vocab::{Backend, BrowserName, WorkerId};
-use webnn_bridge::{Admission, Bridge, BridgeConfig, LaunchSpec, Page, Verdict};
+use webnn_bridge::{Admission, Bridge, BridgeConfig, Invitation, InviteError, LaunchSpec, Page, Verdict};
 
 use crate::accelerated::AcceleratedModel;
 use crate::builder::AcceleratorBuilder;
 use crate::error::{BuildError, HistoryError, ModelError};
 use crate::export::{Connection, TelemetryExport, TelemetryOptions};
 use crate::history::{History, unix_now};
+use crate::join::{FrontDesk, GuestReport, receive};
 use crate::model::{ModelSpec, ResolvedModel};
 use crate::recover::{Patient, RecoveryOptions, RecoveryReport, Shared, supervise, watch_memory};
 use crate::shard::Holds;
@@ -47,6 +49,8 @@ pub struct Accelerator {
     bridge: Option<Arc<Bridge>>,
     history: Option<History>,
     holds: Holds,
+    news: Arc<News>,
+    desk: Option<Arc<FrontDesk>>,
 }
 
 impl Accelerator {
@@ -58,7 +62,7 @@ impl Accelerator {
     pub(crate) async fn start(
         pool: Pool<Page>,
         history: History,
-        mut bridge: BridgeConfig,
+        (mut bridge, desk): (BridgeConfig, Option<Arc<FrontDesk>>),
         (options, home): (RecoveryOptions, Home),
         specs: Vec<LaunchSpec>,
         missing: Vec<LaunchFailure>,
@@ -72,6 +76,7 @@ impl Accelerator {
         let memory_budget_bytes = bridge.memory_budget_bytes;
         let recovery = ResourcePoolErrorRecovery::new(options.settings.clone(), pool.telemetry().clone())?;
         let bridge = Arc::new(Bridge::start(bridge).await?);
+        let guests = bridge.guest_news();
         let shared = Shared::new(pool.clone(), Arc::downgrade(&bridge), recovery, options, home);
         let mut this = Self {
             pool,
@@ -83,6 +88,8 @@ impl Accelerator {
             bridge: Some(bridge),
             history: Some(history),
             holds: Holds::default(),
+            news: Arc::default(),
+            desk,
         };
         let mut last = None;
         // One after the other: a start keeps a core busy, and probes that overlap disturb each other's figures.
@@ -97,12 +104,18 @@ impl Accelerator {
                 }
             }
         }
-        if last.is_none() && this.shared.pages.lock().is_empty() {
+        // A pool whose guests are trusted needs no browser of its own.
+        let guests_alone = this.desk.as_ref().is_some_and(|desk| desk.options.trust);
+        if last.is_none() && this.shared.pages.lock().is_empty() && !guests_alone {
             last = Some(this.failures.pop().map_or(BuildError::NoBrowser, |failure| failure.error));
         }
         match last {
             None => {
                 this.tasks.spawn(watch_memory(Arc::clone(&this.shared)));
+                if let (Some(desk), Some(news)) = (&this.desk, guests) {
+                    desk.publish(&this.pool, this.bridge.as_deref());
+                    this.tasks.spawn(receive(Arc::clone(&this.shared), Arc::clone(desk), news));
+                }
                 Ok(this)
             }
             Some(error) => {
@@ -144,7 +157,55 @@ impl Accelerator {
     /// The same for a model that was read already.
     #[must_use]
     pub fn accelerate(&self, model: &ResolvedModel) -> AcceleratedModel {
+        if let Some(desk) = &self.desk {
+            desk.serves(&self.pool, self.bridge.as_deref(), &model.model);
+        }
         AcceleratedModel::new(self.pool.clone(), Arc::clone(&model.model))
+    }
+
+    /// With what heard every event of this pool from its beginning.
+    pub(crate) fn with_news(mut self, news: Arc<News>) -> Self {
+        self.news = news;
+        self
+    }
+
+    pub(crate) const fn news(&self) -> &Arc<News> {
+        &self.news
+    }
+
+    /// The folder of what was installed.
+    pub(crate) fn home(&self) -> &Home {
+        &self.shared.home
+    }
+
+    /// The workers that serve now, each with its page and the resident memory of its browser in bytes, where that is known.
+    pub(crate) fn serving(&self) -> Vec<(WorkerId, Page, Option<u64>)> {
+        self.shared.serving()
+    }
+
+    /// Gives out a code that lets one browser in as a guest, once: whoever opens its address and agrees joins the pool.
+    ///
+    /// # Errors
+    /// [`InviteError`]: guests are not let in ([`AcceleratorBuilder::join`] lets them), or there are too many open codes.
+    pub fn invite(&self) -> Result<Invitation, InviteError> {
+        self.bridge.as_ref().ok_or(InviteError::Disabled)?.invite()
+    }
+
+    /// The address of the page by which guests join; `None` where there are none.
+    #[must_use]
+    pub fn join_url(&self) -> Option<String> {
+        self.bridge.as_ref()?.join_url()
+    }
+
+    /// The guests that are in.
+    #[must_use]
+    pub fn guests(&self) -> Vec<GuestReport> {
+        self.desk.as_ref().map_or_else(Vec::new, |desk| desk.guests(&self.pool))
+    }
+
+    /// What knows the guests, where there may be any, and how it reaches the page server.
+    pub(crate) fn front_desk(&self) -> Option<(Arc<FrontDesk>, Weak<Bridge>)> {
+        Some((Arc::clone(self.desk.as_ref()?), self.bridge.as_ref().map(Arc::downgrade)?))
     }
 
     /// Who has which part on which page.
@@ -224,6 +285,7 @@ impl Accelerator {
             at: unix_now(),
             telemetry: self.pool.telemetry().snapshot(),
             connections: options.connections.then(connections),
+            guests: self.desk.as_ref().filter(|_| options.connections).map(|desk| desk.guests(&self.pool)),
             models: options.models.then(|| self.stats()),
             performance,
             breakers: self.pool.breakers(),

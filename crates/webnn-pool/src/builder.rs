@@ -6,6 +6,7 @@ use std::sync::Arc;
 use perf_history::Location;
 use pool_core::{Pool, PoolConfig};
 use provision::{Detection, Home, detect, find_runtime};
+use service::News;
 use telemetry::{Builder, Sink, Telemetry};
 use vocab::{Backend, BrowserName, DeviceKind};
 use webnn_bridge::{BridgeConfig, LaunchSpec};
@@ -13,6 +14,7 @@ use webnn_bridge::{BridgeConfig, LaunchSpec};
 use crate::accelerator::{Accelerator, LaunchFailure};
 use crate::error::BuildError;
 use crate::history::History;
+use crate::join::{FrontDesk, JoinOptions};
 use crate::recover::RecoveryOptions;
 
 /// The browsers that are tried where none was asked for, best first: WebNN before the rest, then what starts fastest.
@@ -42,6 +44,7 @@ pub struct AcceleratorBuilder {
     history: Option<Location>,
     explore: Option<bool>,
     recovery: RecoveryOptions,
+    join: Option<JoinOptions>,
     sinks: Sinks,
 }
 
@@ -127,6 +130,12 @@ impl AcceleratorBuilder {
         self
     }
 
+    /// Lets browsers in that somebody else opens with a code; see [`Accelerator::invite`]. Default: none.
+    pub fn join(mut self, options: JoinOptions) -> Self {
+        self.join = Some(options);
+        self
+    }
+
     /// One more listener for every event: a log, for example. It is called on the thread where the event happens, and must
     /// return at once. Default: none.
     pub fn event_sink(mut self, sink: Arc<dyn Sink>) -> Self {
@@ -165,6 +174,7 @@ impl AcceleratorBuilder {
             history,
             explore,
             recovery,
+            join,
             sinks,
         } = self;
         pool.selection.explore = explore.unwrap_or_else(|| pool.selection.explore || history.is_some());
@@ -172,10 +182,12 @@ impl AcceleratorBuilder {
             Some(home) => home,
             None => Home::locate()?,
         };
-        let bridge = match bridge {
+        let mut bridge = match bridge {
             Some(bridge) => bridge,
             None => BridgeConfig::new(find_runtime(&home)?),
         };
+        let desk = join.map(FrontDesk::new).transpose().map_err(BuildError::Golden)?.map(Arc::new);
+        bridge.join = desk.as_ref().map(|desk| desk.options.terms.clone()).or(bridge.join);
         // Detection runs programs with `--version` and waits for them.
         let must_have_one = specs.is_empty();
         let at = home.clone();
@@ -193,12 +205,16 @@ impl AcceleratorBuilder {
             spec
         });
         let specs: Vec<LaunchSpec> = customised.chain(specs).collect();
-        let telemetry = sinks.0.into_iter().fold(Telemetry::builder(), Builder::sink).build();
+        let news = Arc::new(News::default());
+        let listeners = Telemetry::builder().sink(Arc::clone(&news) as _);
+        let telemetry = sinks.0.into_iter().fold(listeners, Builder::sink).build();
         let listener = telemetry.clone();
         let begun = tokio::task::spawn_blocking(move || History::begin(history, listener)).await;
         let (history, learning) = begun.map_err(|_| BuildError::TaskLost)??;
         let pool = Pool::with_learning(pool, telemetry, learning)?;
-        Accelerator::start(pool, history, bridge, (recovery, home), specs, missing, tolerant).await
+        let parts = (bridge, desk);
+        let started = Accelerator::start(pool, history, parts, (recovery, home), specs, missing, tolerant);
+        Ok(started.await?.with_news(news))
     }
 }
 

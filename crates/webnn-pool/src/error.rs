@@ -54,6 +54,9 @@ pub enum BuildError {
         /// What each backend's probe said.
         reasons: String,
     },
+    /// The model that guests prove themselves by cannot be read: the program is damaged.
+    #[error("the model that guests prove themselves by cannot be read: {0}")]
+    Golden(String),
     /// The history cannot be used.
     #[error("the history cannot be used")]
     History(#[from] HistoryError),

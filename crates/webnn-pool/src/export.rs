@@ -8,6 +8,7 @@ use serde::Serialize;
 use telemetry::Snapshot;
 use vocab::{Backend, BrowserName, DeviceKind};
 
+use crate::join::GuestReport;
 use crate::recover::RecoveryReport;
 
 /// What [`Accelerator::export_telemetry`](crate::Accelerator::export_telemetry) is to include beside the counters,
@@ -34,6 +35,9 @@ pub struct TelemetryExport {
     /// The browsers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connections: Option<Vec<Connection>>,
+    /// The guests, where they are let in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub guests: Option<Vec<GuestReport>>,
     /// Workers, sessions, requests and leases.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub models: Option<PoolStats>,

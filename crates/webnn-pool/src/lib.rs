@@ -32,6 +32,7 @@ pub mod compare;
 mod error;
 mod export;
 mod history;
+mod join;
 mod model;
 mod recover;
 mod respond;
@@ -44,6 +45,7 @@ pub use builder::{AcceleratorBuilder, preferred_browser};
 pub use error::{BuildError, HistoryError, ModelError};
 pub use export::{ConnectedBackend, Connection, TelemetryExport, TelemetryOptions};
 pub use history::analyze_location;
+pub use join::{GuestReport, GuestState, JoinOptions};
 pub use model::{ModelSpec, ResolvedModel, family_by_name, locate_model};
 pub use recover::{
     BrowserMemory, LearnedRung, MemoryOptions, ReconcileOptions, RecoveryOptions, RecoveryReport,
@@ -60,12 +62,15 @@ pub use perf_history::analysis::{Analysis, AnalysisSettings};
 pub use perf_history::{Location, Source};
 pub use pool_core::core::{BreakerSettings, BreakerStatus};
 pub use pool_core::selection::{Decision, SelectionConfig, Why};
-pub use pool_core::{Canary, CheckConfig, Completed, PoolConfig, RunError, RunReport};
+pub use pool_core::{Canary, CheckConfig, Completed, Confirmation, PoolConfig, RunError, RunReport};
 pub use recovery::{
     Explanation, Fault, PressureConfig, Recovered, RecoveryConfig, RecoverySettings, RecycleConfig,
     ResourcePoolErrorRecovery, Rung, Thresholds,
 };
-pub use webnn_bridge::{Admission, BridgeConfig, BrowserSource, LaunchSpec, Page, PageEnd, Verdict};
+pub use webnn_bridge::{
+    Admission, BridgeConfig, BrowserSource, Code, HiddenTabs, Invitation, InviteError, JoinConfig,
+    LaunchSpec, Page, PageEnd, Verdict,
+};
 
 /// The README's example is compiled with the tests.
 #[cfg(doctest)]

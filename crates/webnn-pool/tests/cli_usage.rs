@@ -32,6 +32,7 @@ fn wrong(arguments: &[&str], message: &str) {
 fn every_verb_has_help() {
     helps(&["--help"], &["Usage: webnn-pool", "setup", "browsers", "run"]);
     helps(&["setup", "--help"], &["--browsers <LIST>"]);
+    helps(&["invite", "--help"], &["--url <URL>", "--json"]);
     helps(&["browsers", "--help"], &["--json", "--browser <LIST>"]);
     let run = [
         "<MODEL>",

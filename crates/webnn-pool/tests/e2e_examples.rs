@@ -2,12 +2,20 @@
 
 mod support;
 
+#[path = "../examples/embed_pool.rs"]
+mod embed_pool;
 #[path = "../examples/performance_analysis.rs"]
 mod performance_analysis;
 #[path = "../examples/performance_aware.rs"]
 mod performance_aware;
+#[path = "../examples/remote_browsers.rs"]
+mod remote_browsers;
 
-use support::{BrowserName, Kept, fixture};
+use std::process::Stdio;
+use std::time::Duration;
+
+use provision::{Home, detect};
+use support::{BrowserName, Kept, fixture, until};
 use webnn_pool::Source;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -46,4 +54,42 @@ async fn what_an_accelerator_tells_has_the_keys_that_are_promised() {
     assert_eq!(text["source"], "default");
     assert_eq!(text["samples"], 0);
     assert!(text["recommendation"].as_str().is_some_and(|text| text.len() > 20), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn callers_of_an_embedded_pool_all_have_answers() {
+    let folder = Kept::new();
+    let golden = fixture("micro/golden-f32");
+    let request = golden.request_path(golden.case("golden"));
+    let browsers = [BrowserName::ChromiumHeadlessShell];
+    let answers =
+        embed_pool::serve(&browsers, &golden.directory, &request, &folder.path().join("history.db"))
+            .await
+            .expect("it works");
+    assert_eq!(answers.values().sum::<usize>(), 8, "{answers:?}");
+    assert!(answers.keys().all(|arm| arm.starts_with("chromium-headless-shell on ")), "{answers:?}");
+}
+
+/// A driver that we do not start is all that a Grid is to us.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_of_a_driver_that_runs_elsewhere_computes() {
+    let golden = fixture("micro/golden-f32");
+    let request = golden.request_path(golden.case("golden"));
+    let installed = detect(&Home::locate().expect("a home"), BrowserName::Firefox);
+    let driver = &installed.found().expect("Firefox is installed").driver;
+    let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its address");
+    let mut running = tokio::process::Command::new(driver)
+        .args(["--port", &port.port().to_string(), "--host", "127.0.0.1"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("the driver starts");
+    let listens = || std::net::TcpStream::connect(port).is_ok();
+    until("the driver listens", Duration::from_secs(30), listens).await;
+    let address = format!("http://{port}");
+    let told = remote_browsers::run(&golden.directory, &request, BrowserName::Firefox, &[address]).await;
+    running.kill().await.expect("the driver ends");
+    assert!(told.expect("it works").starts_with("firefox on "));
 }

@@ -64,7 +64,8 @@ mod tests {
     use super::*;
 
     fn member(name: &str, edges: &[(&str, bool)]) -> Member {
-        let edges = edges.iter().map(|&(to, dev)| Edge { to: to.to_owned(), dev }).collect();
+        let edges =
+            edges.iter().map(|&(to, dev)| Edge { to: to.to_owned(), dev, has_version: !dev }).collect();
         Member { name: name.to_owned(), dir: format!("crates/{name}"), edges, ..Member::default() }
     }
 

@@ -2,16 +2,20 @@
 //!
 //! Each rule is a function from the tree or the workspace to its violations, so that its tests plant one.
 
+mod book;
+mod commands;
 mod docs;
 mod embedded;
 mod layers;
 mod locks;
 mod machine;
+mod markdown;
 mod rust_files;
 mod rust_text;
 mod table;
 mod targets;
 mod tree;
+mod troubleshooting;
 
 use anyhow::{Result, bail};
 
@@ -50,6 +54,10 @@ pub(crate) fn run() -> Result<()> {
     found.extend(docs::links(&tree));
     found.extend(rust_files::median(&tree));
     found.extend(docs::ci_commands(&tree));
+    found.extend(book::check(&tree));
+    found.extend(book::named_files(&tree));
+    found.extend(commands::check(&tree));
+    found.extend(troubleshooting::check(&tree));
     found.extend(docs::architecture(&workspace, &tree));
     found.extend(machine::check(&tree));
     found.extend(locks::check(&tree));

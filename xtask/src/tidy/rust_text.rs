@@ -92,6 +92,44 @@ fn find(chars: &[char], start: usize, stop: impl Fn(char) -> bool) -> usize {
     chars[start..].iter().position(|&c| stop(c)).map_or(chars.len(), |offset| start + offset)
 }
 
+/// Every text in quotes of a source as it is meant, comments left out.
+pub(super) fn literals(source: &str) -> Vec<String> {
+    let chars: Vec<char> = source.chars().collect();
+    let (mut found, mut at) = (Vec::new(), 0);
+    while at < chars.len() {
+        let Some(end) = literal_end(&chars, at) else {
+            at += 1;
+            continue;
+        };
+        found.extend(inside(&chars[at..end].iter().collect::<String>()));
+        at = end;
+    }
+    found
+}
+
+/// What stands between the quotes, if the piece is a text.
+fn inside(piece: &str) -> Option<String> {
+    let text = piece.strip_suffix('#').map_or(piece, |_| piece.trim_end_matches('#')).strip_suffix('"')?;
+    if let Some(raw) = text.strip_prefix('r') {
+        return raw.trim_start_matches('#').strip_prefix('"').map(str::to_owned);
+    }
+    let mut out = String::new();
+    let mut chars = text.strip_prefix('"')?.chars();
+    while let Some(c) = chars.next() {
+        match (c, if c == '\\' { chars.next() } else { None }) {
+            ('\\', Some('n')) => out.push('\n'),
+            // A line that goes on: what the next one begins with is not part of it.
+            ('\\', Some('\n')) => {
+                let rest = chars.as_str().trim_start();
+                chars = rest.chars();
+            }
+            ('\\', Some(other)) => out.push(other),
+            _ => out.push(c),
+        }
+    }
+    Some(out)
+}
+
 /// Code with every item under `#[cfg(test)]` blanked out. Takes what [`code_only`] returns.
 pub(super) fn without_tests(code: &str) -> String {
     const MARK: &str = "#[cfg(test)]";
@@ -171,5 +209,11 @@ mod tests {
         let code = "fn a() {}\n#[cfg(test)]\nmod tests {\n fn b() { {} }\n}\nfn c() {}\n#[cfg(test)]\nuse d;\nfn e() {}";
         let kept: String = without_tests(code).split_whitespace().collect::<Vec<_>>().join(" ");
         assert_eq!(kept, "fn a() {} fn c() {} fn e() {}");
+    }
+
+    #[test]
+    fn texts_in_quotes_are_read_as_they_are_meant() {
+        let source = "// \"no\"\nf(\"a \\\"b\\\" \\n\", r#\"c \"d\" \\n\"#, '\"', \"e \\\n      f\")";
+        assert_eq!(literals(source), ["a \"b\" \n", "c \"d\" \\n", "e f"]);
     }
 }

@@ -116,6 +116,40 @@ pub(crate) const REGISTRY_HOSTS: &[&[&str]] = &[
     &["repo1", "maven", "org"],
 ];
 
+/// The folder of the guides.
+pub(crate) const BOOK: &str = "docs/";
+
+/// The contents of the book that the guides are.
+pub(crate) const CONTENTS: &str = "docs/SUMMARY.md";
+
+/// Folders whose files are named in the guides by their path from the root.
+pub(crate) const NAMED_FOLDERS: &[&str] =
+    &["crates/", "docs/", "examples/", "fixtures/", "fuzz/", "xtask/", ".ci/", ".cargo/"];
+
+/// The guide with an entry for every error.
+pub(crate) const TROUBLESHOOTING: &str = "docs/troubleshooting.md";
+
+/// Errors without an entry there, each with the reason why no user of the command, the server or the facade meets it.
+pub(crate) const UNSEEN_ERRORS: &[(&str, &str)] = &[
+    (
+        "tensor::FrameError",
+        "page and host are of one version: a bad frame is a bug, told as a protocol violation",
+    ),
+    ("tensor::TensorError", "for who makes tensors in Rust; in a message from outside, `DataError` says it"),
+    ("tensor::UnknownDType", "datatypes from outside are those of the protocol, whose own error names them"),
+    ("vocab::ParseModelHashError", "hashes come from the pool itself"),
+    ("perf-history::UnknownOutcome", "what a damaged history holds is told by `StoreError`"),
+    ("perf-history::WeightsError", "weights are set in Rust alone"),
+    ("recovery::AttemptError", "what an implementor of the seam answers; `AttemptFailure` tells it"),
+    ("recovery::ParseError", "a reading of memory that fails is left out, and the others count"),
+    ("recovery::ReadError", "a reading of memory that fails is left out, and the others count"),
+    ("sharding::CachesLost", "caches are rebuilt, and only a failure of that is told"),
+    (
+        "sharding::ExecutorConfigError",
+        "the facade sets up the executor and says `a setting of sharding is wrong`",
+    ),
+];
+
 /// Where every crate has its section with an invariant.
 pub(crate) const ARCHITECTURE: &str = "docs/architecture.md";
 

@@ -53,6 +53,13 @@ const ROWS: &[Row] = &[
         &["kind"],
         "Mismatches of processes, workers and connections that were repaired, by kind.",
     ),
+    row("guests_came", &[], "Times that a guest joined the pool, or came back."),
+    row("guests_went", &["cause"], "Guests that are gone, by cause."),
+    row(
+        "guests_refused",
+        &["reason"],
+        "Times that somebody was not let in as a guest, or a guest was refused something.",
+    ),
     row("events_lost", &[], "Events that were counted, but are not among the recent ones."),
     row("samples_lost", &[], "Events that were counted, but whose times were not measured."),
 ];

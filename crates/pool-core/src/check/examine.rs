@@ -51,7 +51,12 @@ pub(crate) enum Finding {
 
 impl<L: WorkerLink> Party<L> {
     /// What it computes; `None` where it does not answer, which is for others to notice.
-    async fn run(&self, case: &Case, request: RequestId, config: &CheckConfig) -> Option<Vec<NamedTensor>> {
+    pub(super) async fn run(
+        &self,
+        case: &Case,
+        request: RequestId,
+        config: &CheckConfig,
+    ) -> Option<Vec<NamedTensor>> {
         let call = RunCall {
             request,
             session: self.session,
@@ -235,7 +240,8 @@ impl<L: WorkerLink> Examination<'_, L> {
     }
 }
 
-/// The canary of a model that was just loaded, before anybody is served; `Ok` where there is none.
+/// The canary of a model that was just loaded, before anybody is served; `Ok` where there is none. A `stranger` is a guest
+/// that is not trusted.
 ///
 /// # Errors
 /// What its numbers are off by.
@@ -244,6 +250,7 @@ pub(crate) async fn canary<L: WorkerLink>(
     party: &Party<L>,
     model: &Model,
     fixed: Option<&tensor::Bindings>,
+    stranger: bool,
 ) -> Result<(), Difference> {
     let (known, config) = {
         let mut store = store.lock();
@@ -255,6 +262,9 @@ pub(crate) async fn canary<L: WorkerLink>(
     let request = RequestId(party.session.0);
     let Some(answer) = party.run(&known.case, request, &config).await else { return Ok(()) };
     match compare(&known.case.outputs, &answer, model.is_coarse(), &config) {
+        // Of a stranger's word nothing is made, for or against anybody else.
+        Ok(()) if stranger => {}
+        Err(difference) if stranger => return Err(difference),
         Ok(()) => store.lock().passed(model.hash, &known.case, party.worker, party.session),
         Err(difference) if !matches!(known.origin, Origin::Alone(_)) => return Err(difference),
         // One worker's word against another's; a spot check will tell.

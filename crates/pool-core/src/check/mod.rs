@@ -18,11 +18,13 @@
 
 mod compare;
 mod config;
+mod confirm;
 mod examine;
 mod known;
 
 pub(crate) use compare::{Difference, compare};
 pub use config::CheckConfig;
+pub(crate) use confirm::{Verdict, confirm, is_of_form};
 pub(crate) use examine::{Check, Finding, Party, canary, examine};
 pub use known::Canary;
 pub(crate) use known::{Case, Origin, Store};

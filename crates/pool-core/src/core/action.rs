@@ -52,6 +52,20 @@ pub struct RunEnd {
     pub marks: Option<Marks>,
 }
 
+/// How closely the answer of a run is looked at before it counts as one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Scrutiny {
+    /// Not at all: the worker is the owner's, or is trusted.
+    None,
+    /// It must be of the form that the model says.
+    Form,
+    /// And it is held until one of [`Core::confirmers`](super::Core::confirmers) has computed the same. One that was
+    /// confirmed is told of by [`Core::confirmed`](super::Core::confirmed) before its end; one that could not be ends with
+    /// an error.
+    Confirm,
+}
+
 /// Something for the driver to do.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -90,6 +104,8 @@ pub enum Action {
         session: SessionId,
         /// When the core will cancel it.
         deadline: Instant,
+        /// How closely its answer is to be looked at before it counts as one.
+        scrutiny: Scrutiny,
     },
     /// Fire the `cancel` of a run.
     CancelRun {

@@ -17,6 +17,10 @@ impl Core {
     /// A run has ended well: asks for a check of its session if one is due.
     pub(super) fn check_if_due(&mut self, now: Instant, lease: &Lease, request: RequestId) {
         let Some(session) = self.sessions.get(&lease.session) else { return };
+        if self.is_stranger(session.worker) {
+            // Its answers are confirmed before they are given.
+            return;
+        }
         let due = session.check_at.is_some_and(|at| at <= now) && session.phase == SessionPhase::Ready;
         let unchecked = self.workers.get(&lease.worker).is_some_and(|worker| worker.checks == 0);
         let Some(entry) = self.requests.get(&request).filter(|entry| due && unchecked && !entry.stateful)
@@ -59,6 +63,7 @@ impl Core {
         let Some(model) = self.models.get(&session.model.hash) else { return Vec::new() };
         let all = model.sessions.iter().filter_map(|id| self.sessions.get(id)).filter(|other| {
             other.worker != session.worker
+                && !self.is_stranger(other.worker)
                 && other.phase == SessionPhase::Ready
                 && other.dims.as_ref().is_none_or(|dims| *dims == entry.lane.dims)
         });

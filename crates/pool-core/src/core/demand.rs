@@ -29,13 +29,15 @@ impl Core {
     /// The backends that requests with these needs may use now.
     pub(super) fn usable(&self, needs: &Needs, bytes: u64) -> BackendSet {
         needs.usable(|backend| {
-            if needs.not_workers.is_empty() && needs.only_worker.is_none() {
+            if needs.not_workers.is_empty() && needs.only_worker.is_none() && !self.has_trusted_guests {
                 BrowserName::ALL.iter().any(|&browser| {
                     needs.browser_fits(browser)
                         && self.offers.budget(browser, backend).is_some_and(|budget| budget >= bytes)
                 })
             } else {
-                self.workers.values().any(|worker| fits(needs, worker, bytes) && worker.offered.has(backend))
+                self.workers
+                    .values()
+                    .any(|worker| counts(needs, worker, bytes) && worker.offered.has(backend))
             }
         })
     }
@@ -43,7 +45,7 @@ impl Core {
     pub(super) fn capable(&self, needs: &Needs, bytes: u64) -> Capable {
         let usable = self.usable(needs, bytes);
         let offers = |worker: &Worker| worker.info.backends.iter().any(|info| usable.has(info.backend));
-        if self.workers.values().any(|worker| fits(needs, worker, bytes) && offers(worker)) {
+        if self.workers.values().any(|worker| counts(needs, worker, bytes) && offers(worker)) {
             return Capable::Now;
         }
         if needs.arm.is_some() || needs.only_worker.is_some() {
@@ -58,7 +60,8 @@ impl Core {
         let drained = || {
             let mut draining = self.workers.values().filter(|worker| worker.stance == Stance::Draining);
             draining.any(|worker| {
-                fits_when_serving(needs, worker, bytes)
+                worker.is_relied_on(needs)
+                    && fits_when_serving(needs, worker, bytes)
                     && worker.info.backends.iter().any(|info| may_use(info.backend))
             })
         };
@@ -66,6 +69,7 @@ impl Core {
             || drained()
             || self.expected.iter().any(|lost| {
                 needs.browser_fits(lost.info.browser)
+                    && lost.info.guest.as_ref().is_none_or(|guest| needs.takes_guest(guest))
                     && lost.info.memory_budget_bytes >= bytes
                     && lost.info.backends.iter().any(|info| may_use(info.backend))
             });
@@ -100,7 +104,7 @@ impl Core {
         let largest = self
             .workers
             .values()
-            .filter(|worker| fits(needs, worker, 0) && may_use(worker))
+            .filter(|worker| counts(needs, worker, 0) && may_use(worker))
             .map(|worker| worker.info.memory_budget_bytes)
             .max();
         match largest {
@@ -144,7 +148,7 @@ impl Core {
             && self
                 .workers
                 .get(&session.worker)
-                .is_some_and(|worker| fits(needs, worker, session.model.memory_estimate_bytes))
+                .is_some_and(|worker| counts(needs, worker, session.model.memory_estimate_bytes))
     }
 
     /// How many sessions serve these needs, or soon will.
@@ -192,7 +196,7 @@ impl Core {
         for (_, flow) in self.queue.flows(session.model.hash) {
             for (needs, group) in flow.groups() {
                 let usable = self.usable(needs, bytes);
-                if !fits(needs, worker, bytes) || !session.suits(needs, usable) {
+                if !counts(needs, worker, bytes) || !session.suits(needs, usable) {
                     continue;
                 }
                 for (head, dims) in group.heads() {
@@ -229,7 +233,13 @@ pub(super) fn fits(needs: &Needs, worker: &Worker, bytes: u64) -> bool {
     worker.accepts(needs) && fits_when_serving(needs, worker, bytes)
 }
 
-/// The same, whatever the worker's stance.
+/// The same, for a worker that is counted on: a guest that is not trusted adds to what others serve, and serves nobody
+/// else.
+pub(super) fn counts(needs: &Needs, worker: &Worker, bytes: u64) -> bool {
+    worker.is_relied_on(needs) && fits(needs, worker, bytes)
+}
+
+/// The same as [`fits`], whatever the worker's stance.
 pub(super) fn fits_when_serving(needs: &Needs, worker: &Worker, bytes: u64) -> bool {
     needs.worker_fits(worker.id, &worker.info, bytes, |backend| worker.arm(backend, needs.device.as_ref()))
 }

@@ -119,7 +119,9 @@ impl Core {
             let worker = self.workers.get(&session.worker)?;
             let takes =
                 fits(&lane.needs, worker, entry.bytes()) && (lane.needs.preload || worker.has_free_slot());
-            if shut.has(worker, session.backend) {
+            if shut.has(worker, session.backend)
+                || !(lane.needs.preload || self.stranger_may(now, worker, session, &lane.dims))
+            {
                 return None;
             }
             if takes && outlook.as_ref().is_some_and(|outlook| !outlook.allows(&session.arm)) {
@@ -129,7 +131,11 @@ impl Core {
             takes.then_some(RunCandidate {
                 worker: worker.id,
                 session: *id,
-                tier: outlook.as_ref().map_or(0, |outlook| outlook.tier(&session.arm)),
+                // Of a stranger nothing is known but how long its answers take.
+                tier: outlook
+                    .as_ref()
+                    .filter(|_| !worker.is_stranger())
+                    .map_or(0, |outlook| outlook.tier(&session.arm)),
                 felt_ms: worker.felt.ms(now),
                 pending: worker.leases.len(),
                 loading: worker.loading,
@@ -205,6 +211,9 @@ impl Core {
                             None => group.oldest(),
                         };
                         if let Some(head) = head
+                            && self.requests.get(&head).is_some_and(|entry| {
+                                needs.preload || self.stranger_may(now, worker, session, &entry.lane.dims)
+                            })
                             && first.is_none_or(|(first, _)| head < first)
                             && self.may_take(now, session, head, &shut)
                         {
@@ -316,6 +325,9 @@ impl Core {
         let &Wanted { usable, live, drastic, outlook, shut } = wanted;
         let (needs, model) = (entry.needs(), &entry.model);
         if worker.loading >= self.config.loads_per_worker || !fits(needs, worker, entry.bytes()) {
+            return None;
+        }
+        if !worker.is_relied_on(needs) && !self.is_confirmable(model.hash, None, &entry.lane.dims) {
             return None;
         }
         let there = worker.sessions_of(model.hash).filter_map(|id| self.sessions.get(&id));
@@ -440,11 +452,19 @@ impl Core {
         worker.leases.push(lease);
         self.idle.remove(&worker.id);
         entry.running = Some(lease);
-        let run =
-            Action::Run { worker: worker.id, lease, request, session: session_id, deadline: entry.deadline };
+        let scrutiny = worker.scrutiny(lease.0);
+        let run = Action::Run {
+            worker: worker.id,
+            lease,
+            request,
+            session: session_id,
+            deadline: entry.deadline,
+            scrutiny,
+        };
         let attempt = entry.attempts;
         let state = LeaseState::Running(request);
-        let settled = self.selector.note_run(&entry.context(), &session.arm, entry.exploring);
+        let settled =
+            worker.is_stranger() || self.selector.note_run(&entry.context(), &session.arm, entry.exploring);
         let warm = session.completed > 0 && settled;
         let run_lease = Lease {
             worker: worker.id,

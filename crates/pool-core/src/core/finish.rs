@@ -1,5 +1,6 @@
 //! How runs and requests end.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use recovery::CallOutcome;
@@ -7,7 +8,7 @@ use telemetry::{Event, EvictCause, LeaveCause, Outcome, RetryCause};
 use vocab::{DeviceKind, FailureKind, RequestId};
 
 use super::demand::Capable;
-use super::needs::Needs;
+use super::needs::{Needs, Own};
 use super::observe::ms;
 use super::queue::LaneKey;
 use super::requests::{Entry, Failure, Lease, LeaseState, average, outcome};
@@ -41,10 +42,14 @@ impl Core {
             (LeaseState::Running(request), Err(error)) => {
                 self.observe_failure(now, &lease, request, error);
                 self.bar_refusing(lease.session, error);
+                let stranger = self.is_stranger(lease.worker);
                 if let (Some(entry), Some(session)) =
                     (self.requests.get_mut(&request), self.sessions.get(&lease.session))
                 {
                     entry.running = None;
+                    if stranger {
+                        entry.fail_by_stranger();
+                    }
                     let (worker, backend) = (lease.worker, session.backend);
                     failed.push((request, Failure { worker, backend, loading: false, error: error.clone() }));
                 }
@@ -61,6 +66,13 @@ impl Core {
         self.release_session(now, lease.session, broken);
         if let Err(error @ LinkError::Vanished { .. }) = &result {
             self.lose_worker(now, lease.worker, LeaveCause::Vanished, error);
+        }
+        let wrong = |kind: &FailureKind| *kind == FailureKind::WrongNumbers;
+        if let Err(error @ LinkError::Reported { kind, message: _ }) = &result
+            && wrong(kind)
+            && self.is_stranger(lease.worker)
+        {
+            self.lose_worker(now, lease.worker, LeaveCause::Quarantined, error);
         }
         self.fail_all(now, failed, true);
         self.pump_after_run(now, lease.worker, lease.session);
@@ -82,14 +94,18 @@ impl Core {
     }
 
     fn completed(&mut self, now: Instant, request: RequestId, lease: &Lease, end: RunEnd) {
-        let in_page_ms = if end.in_page_ms.is_finite() { end.in_page_ms.max(0.0) } else { 0.0 };
+        let stranger = self.is_stranger(lease.worker);
+        // A stranger's clock is its own affair: what we measured counts, the way there and back included.
+        let told_ms = if stranger { ms(lease.began, now) } else { end.in_page_ms };
+        let end = RunEnd { marks: end.marks.filter(|_| !stranger), ..end };
+        let in_page_ms = if told_ms.is_finite() { told_ms.max(0.0) } else { 0.0 };
         self.observe_result(now, lease, request, RunEnd { in_page_ms, ..end });
         let (Some(entry), Some(session), Some(worker)) =
             (self.requests.get(&request), self.sessions.get(&lease.session), self.workers.get(&lease.worker))
         else {
             return;
         };
-        if let Some(model) = self.models.get_mut(&entry.model.hash) {
+        if let Some(model) = self.models.get_mut(&entry.model.hash).filter(|_| !stranger) {
             model.run_ms = average(model.run_ms, in_page_ms);
         }
         let mut report = Self::report(now, request, entry, session, worker, in_page_ms);
@@ -114,6 +130,7 @@ impl Core {
             worker: worker.id,
             browser: worker.info.browser,
             browser_version: worker.version.clone(),
+            guest: worker.info.guest.as_ref().map(|guest| Arc::clone(&guest.label)),
             backend: session.backend,
             device_requested: session.device_requested.clone(),
             device_effective: session.device_effective.clone().unwrap_or_else(by_backend),
@@ -199,7 +216,12 @@ impl Core {
                 }
                 continue;
             }
-            let remedy = retry::remedy(&failure.error, failure.loading, freed);
+            let remedy = if entry.lane.needs.own >= Own::Untrusted && std::mem::take(&mut entry.by_stranger) {
+                // Whatever a stranger says went wrong, the owner's workers are asked before the caller is told so.
+                Remedy::Again(RetryCause::Guest)
+            } else {
+                retry::remedy(&failure.error, failure.loading, freed)
+            };
             let backend = failure.backend;
             entry.last = Some(failure);
             let entry = &self.requests[&request];

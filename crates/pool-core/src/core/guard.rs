@@ -11,7 +11,7 @@ use telemetry::{BreakerState, Guarded, LeaveCause};
 use vocab::{Backend, BrowserName, FailureKind, ModelHash, SessionId, WorkerId};
 
 use super::Core;
-use super::demand::fits;
+use super::demand::counts;
 use super::needs::Needs;
 use super::observe::lets_down;
 use super::requests::Entry;
@@ -189,7 +189,7 @@ impl Core {
         };
         let usable = self.usable(needs, bytes);
         let (mut workers, mut arms) = (Vec::new(), Vec::new());
-        for worker in self.workers.values().filter(|worker| fits(needs, worker, bytes)) {
+        for worker in self.workers.values().filter(|worker| counts(needs, worker, bytes)) {
             let offered = worker.info.backends.iter().map(|info| info.backend).filter(|&b| usable.has(b));
             let before = arms.len();
             arms.extend(offered.map(|backend| (model, worker.info.browser, backend)));
@@ -222,18 +222,21 @@ impl Core {
             return Permits::default();
         };
         let (worker, arm) = (session.worker, arm_key(session));
-        let (of_worker, moved_worker) = self.guard.workers.ask(now, &worker);
-        let (of_arm, moved_arm) = self.guard.arms.ask(now, &arm);
-        self.moved(Guarded::Worker { worker }, moved_worker);
-        self.moved(guarded(arm), moved_arm);
+        // What happens at a stranger's says nothing about the owner's browsers of that name.
+        let stranger = self.is_stranger(worker);
         let permit = |admission| match admission {
             Admission::Allowed(permit) => Some(permit),
             _ => None,
         };
-        Permits {
-            worker: permit(of_worker).map(|permit| (worker, permit)),
-            arm: permit(of_arm).map(|permit| (arm, permit)),
+        let (of_worker, moved_worker) = self.guard.workers.ask(now, &worker);
+        self.moved(Guarded::Worker { worker }, moved_worker);
+        let mut permits = Permits { worker: permit(of_worker).map(|permit| (worker, permit)), arm: None };
+        if !stranger {
+            let (of_arm, moved_arm) = self.guard.arms.ask(now, &arm);
+            self.moved(guarded(arm), moved_arm);
+            permits.arm = permit(of_arm).map(|permit| (arm, permit));
         }
+        permits
     }
 
     /// A call that began at `began` has ended.
@@ -283,11 +286,19 @@ impl Core {
     /// The numbers of a session's model are wrong on its browser and backend.
     pub(super) fn trip_arm(&mut self, now: Instant, session: SessionId) {
         let Some(session) = self.sessions.get(&session).filter(|_| self.guard.enabled) else { return };
+        if self.is_stranger(session.worker) {
+            return;
+        }
         let arm = arm_key(session);
         let moved = self.guard.arms.trip(now, &arm);
         self.moved(guarded(arm), moved);
         // One that was open already stays open for longer now.
         self.wake_when_over(guarded(arm));
+    }
+
+    /// Whether a worker's breaker refuses calls now.
+    pub(super) fn is_barred(&self, now: Instant, worker: WorkerId) -> bool {
+        self.guard.workers.get(&worker).is_some_and(|breaker| !breaker.would_allow(now))
     }
 
     /// A worker is out of the pool: one that comes back is another one.

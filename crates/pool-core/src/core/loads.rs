@@ -6,6 +6,7 @@ use std::time::Instant;
 use telemetry::{Event, EvictCause, LeaveCause};
 use vocab::{FailureKind, RequestId, SessionId, WorkerId};
 
+use super::observe::ms;
 use super::placement::LoadCandidate;
 use super::requests::{Failure, average};
 use super::retry;
@@ -132,6 +133,10 @@ impl Core {
     pub fn load_done(&mut self, now: Instant, id: SessionId, result: Result<LoadReport, LinkError>) {
         let Some(session) = self.sessions.get(&id) else { return };
         let (worker, phase) = (session.worker, session.phase);
+        let took_ms = session.loading.map_or(0.0, |(_, began)| ms(began, now));
+        let wrong = |error: &LinkError| {
+            matches!(error, LinkError::Reported { kind: FailureKind::WrongNumbers, message: _ })
+        };
         self.load_ended(now, id, result.as_ref().err());
         match (phase, result) {
             (
@@ -140,7 +145,10 @@ impl Core {
             ) => {
                 self.lose_worker(now, worker, LeaveCause::Vanished, &error);
             }
-            (SessionPhase::Loading, Ok(report)) => self.loaded(now, id, report),
+            (SessionPhase::Loading, Ok(report)) => self.loaded(now, id, took_ms, report),
+            (SessionPhase::Loading, Err(error)) if wrong(&error) && self.is_stranger(worker) => {
+                self.lose_worker(now, worker, LeaveCause::Quarantined, &error);
+            }
             (SessionPhase::Loading, Err(error)) => {
                 let waiting = self.load_failed(now, id, &error);
                 let out_of_memory =
@@ -173,9 +181,12 @@ impl Core {
         self.tell_breakers(now, began, permits, error);
     }
 
-    fn loaded(&mut self, now: Instant, id: SessionId, report: LoadReport) {
+    fn loaded(&mut self, now: Instant, id: SessionId, took_ms: f64, report: LoadReport) {
         let LoadReport { load_ms, memory_bytes, placement, device_requested, device_effective, detail } =
             report;
+        let stranger = self.sessions.get(&id).is_some_and(|session| self.is_stranger(session.worker));
+        // What a stranger says about time and memory is not used.
+        let (load_ms, memory_bytes) = if stranger { (took_ms, None) } else { (load_ms, memory_bytes) };
         let load_ms = if load_ms.is_finite() { load_ms.max(0.0) } else { 0.0 };
         self.set_session_timer(id, None);
         let last_id = self.last_id;
@@ -198,7 +209,7 @@ impl Core {
         }
         let learned = self.learn_arm(id);
         self.observe_load(now, id);
-        if let Some(model) = self.models.get_mut(&hash) {
+        if let Some(model) = self.models.get_mut(&hash).filter(|_| !stranger) {
             model.load_ms = average(model.load_ms, load_ms);
         }
         self.load_over(worker_id);
@@ -258,6 +269,7 @@ impl Core {
     fn load_failed(&mut self, now: Instant, id: SessionId, error: &LinkError) -> Vec<(RequestId, Failure)> {
         self.observe_failed_load(now, id, error);
         self.bar_refusing(id, error);
+        let stranger = self.sessions.get(&id).is_some_and(|session| self.is_stranger(session.worker));
         let Some(session) = self.sessions.get(&id) else { return Vec::new() };
         let (worker_id, backend, hash) = (session.worker, session.backend, session.model.hash);
         let waiting = self.waiting_on(session, false);
@@ -276,6 +288,7 @@ impl Core {
             self.trip_arm(now, id);
         }
         if retry::refuses_model(error)
+            && !stranger
             && let Some(model) = self.models.get_mut(&hash)
         {
             model.refused[backend as usize] = Some(until);

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use perf_history::Arm;
-use vocab::{Backend, BrowserName, DeviceKind, WorkerId};
+use vocab::{Backend, BrowserName, DeviceKind, ModelHash, WorkerId};
 
-use crate::{Constraints, WorkerInfo};
+use crate::{Constraints, Guest, WorkerInfo};
 
 /// A set of backends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -45,10 +45,26 @@ pub(crate) struct Needs {
     pub(crate) only_worker: Option<WorkerId>,
     /// The only arm to use, where one was chosen for the request.
     pub(crate) arm: Option<Arc<Arm>>,
+    /// The model that is to be run: guests get only some.
+    pub(crate) model: ModelHash,
+    /// Whether guests will not do: because the caller named a browser, which a guest can only claim to be, because it is
+    /// a step of a sequence, or because a guest has failed the request already.
+    pub(crate) own: Own,
+}
+
+/// Which guests will not do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Own {
+    /// Any will.
+    Nobody,
+    /// Those that are not trusted will not.
+    Untrusted,
+    /// None will.
+    All,
 }
 
 impl Needs {
-    pub(crate) fn new(constraints: &Constraints, preload: bool) -> Self {
+    pub(crate) fn new(constraints: &Constraints, model: ModelHash, preload: bool, stateful: bool) -> Self {
         let mut browsers = 0;
         for &browser in &constraints.browsers {
             browsers |= 1 << browser as u8;
@@ -73,6 +89,12 @@ impl Needs {
             not_workers: Vec::new(),
             only_worker: None,
             arm: None,
+            model,
+            own: match (stateful, constraints.browsers.is_empty()) {
+                (true, _) => Own::All,
+                (false, false) => Own::Untrusted,
+                (false, true) => Own::Nobody,
+            },
         }
     }
 
@@ -106,10 +128,21 @@ impl Needs {
         arm_of: impl Fn(Backend) -> Option<Arc<Arm>>,
     ) -> bool {
         self.browser_fits(info.browser)
+            && info.guest.as_ref().is_none_or(|guest| self.takes_guest(guest))
             && info.memory_budget_bytes >= bytes
             && (self.not_workers.is_empty() || !self.not_workers.contains(&id))
             && self.only_worker.is_none_or(|only| only == id)
             && self.arm.as_ref().is_none_or(|arm| arm_of(arm.backend).as_ref() == Some(arm))
+    }
+
+    /// Whether a guest may do it, as far as that is not a matter of what it can.
+    pub(crate) fn takes_guest(&self, guest: &Guest) -> bool {
+        let welcome = match self.own {
+            Own::Nobody => true,
+            Own::Untrusted => guest.trusted,
+            Own::All => false,
+        };
+        welcome && guest.models.contains(&self.model)
     }
 
     /// These needs without a chosen arm.

@@ -75,6 +75,9 @@ fn blank(
 
 impl Core {
     fn observation(&self, now: Instant, session: &Session, operation: Operation) -> Option<Observation> {
+        if self.is_stranger(session.worker) {
+            return None;
+        }
         let model = self.models.get(&session.model.hash)?;
         let of = (model.id.clone(), session.shape.clone(), session.arm.clone(), session.worker);
         Some(Observation { memory_bytes: Some(session.charge), ..blank(self.unix(now), of, operation) })

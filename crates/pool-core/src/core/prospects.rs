@@ -32,7 +32,7 @@ pub struct Prospect {
 }
 
 impl Core {
-    /// The workers that take whatever fits them, each with the best of its arms on these backends for a model (all of them,
+    /// The owner's workers that take whatever fits them, each with the best of its arms on these backends for a model (all of them,
     /// where none is named), the best worker first. `ours` are the models of whoever asks: the memory of others counts as
     /// free, because they would make room.
     #[must_use]
@@ -44,8 +44,11 @@ impl Core {
         ours: &[&Model],
     ) -> Vec<Prospect> {
         let wanted = |arm: &&Arc<Arm>| backends.is_empty() || backends.contains(&arm.backend);
-        let serving: Vec<_> =
-            self.workers.values().filter(|worker| worker.stance == Stance::Serving).collect();
+        let serving: Vec<_> = self
+            .workers
+            .values()
+            .filter(|worker| worker.stance == Stance::Serving && worker.info.guest.is_none())
+            .collect();
         let arms: BTreeSet<Arc<Arm>> =
             serving.iter().flat_map(|worker| worker.arms()).filter(wanted).cloned().collect();
         let arms: Vec<Arc<Arm>> = arms.into_iter().collect();

@@ -7,7 +7,7 @@ use telemetry::EvictCause;
 use vocab::{Backend, SessionId, WorkerId};
 
 use super::Core;
-use super::demand::fits;
+use super::demand::counts;
 use super::guard::ShutOut;
 use super::requests::Entry;
 use super::sessions::{Session, SessionPhase};
@@ -146,7 +146,7 @@ impl Core {
         if self.live_for(entry.model.hash, needs, usable, &entry.lane.dims, &ShutOut::default()) > 0 {
             return Vec::new();
         }
-        let fitting = self.workers.values().filter(|worker| fits(needs, worker, bytes));
+        let fitting = self.workers.values().filter(|worker| counts(needs, worker, bytes));
         let refused = fitting.filter_map(|worker| {
             let backends = worker.info.backends.iter().map(|info| info.backend);
             let mut least: Option<u64> = None;

@@ -11,7 +11,7 @@ use vocab::{Backend, SessionId, WorkerId};
 
 use super::LeaseId;
 use super::guard::Permits;
-use super::needs::Needs;
+use super::needs::{Needs, Own};
 use super::queue::LaneKey;
 use crate::selection::{ContextKey, Decision, Why};
 use crate::{LinkError, Mismatch, Model, Phase, RunError};
@@ -44,6 +44,8 @@ pub(crate) struct Entry {
     /// Whether the caller wants to know how its arm was chosen.
     pub(crate) explain: bool,
     pub(crate) decision: Option<Arc<Decision>>,
+    /// Whether the attempt that has just failed was a stranger's.
+    pub(crate) by_stranger: bool,
 }
 
 /// One attempt that went wrong.
@@ -57,6 +59,13 @@ pub(crate) struct Failure {
 }
 
 impl Entry {
+    /// An attempt at a guest that is not trusted has failed. It is not counted, and there is no second one.
+    pub(crate) fn fail_by_stranger(&mut self) {
+        self.by_stranger = true;
+        self.attempts = self.attempts.saturating_sub(1);
+        self.lane.needs.own = self.lane.needs.own.max(Own::Untrusted);
+    }
+
     pub(crate) fn needs(&self) -> &Needs {
         &self.lane.needs
     }
@@ -182,6 +191,8 @@ pub(crate) struct ModelState {
     pub(crate) seen: HashMap<Arc<Bindings>, u32>,
     /// Until when each backend counts as unable to take the model, for requests that may fall back.
     pub(crate) refused: [Option<Instant>; Backend::ALL.len()],
+    /// Whether it gives different answers to the same inputs.
+    pub(crate) unpredictable: bool,
     /// The arms on which nothing is to be tried.
     barred: Vec<Barred>,
 }
@@ -218,6 +229,7 @@ impl ModelState {
             patience: None,
             seen: HashMap::new(),
             refused: [None; Backend::ALL.len()],
+            unpredictable: false,
             barred: Vec::new(),
         }
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use perf_history::{Arm, Source, Standing, UnixMillis};
 use vocab::{PolicyName, RequestId, SessionId};
 
-use super::demand::{Capable, fits};
+use super::demand::{Capable, counts, fits};
 use super::guard::ShutOut;
 use super::queue::LaneKey;
 use super::requests::Entry;
@@ -58,7 +58,7 @@ impl Core {
         };
         let usable = self.usable(needs, entry.bytes());
         let mut arms: Vec<Arc<Arm>> = Vec::new();
-        for worker in self.workers.values().filter(|worker| fits(needs, worker, entry.bytes())) {
+        for worker in self.workers.values().filter(|worker| counts(needs, worker, entry.bytes())) {
             let backends = worker.info.backends.iter().map(|info| info.backend);
             let backends = backends.filter(|&backend| usable.has(backend) && !shut.has(worker, backend));
             for arm in backends.filter_map(|backend| worker.arm(backend, needs.device.as_ref())) {
@@ -157,6 +157,9 @@ impl Core {
             return;
         }
         let Some(session) = self.sessions.get(&session) else { return };
+        if self.is_stranger(session.worker) {
+            return;
+        }
         if let Some(state) = self.models.get_mut(&session.model.hash) {
             state.bar(&session.shape, &session.arm, None);
         }

@@ -49,6 +49,8 @@ pub struct Core {
     pub(super) last_id: u64,
     /// How many different arms the workers have.
     pub(super) distinct_arms: usize,
+    /// Whether a guest serves that is trusted.
+    pub(super) has_trusted_guests: bool,
     /// How much memory the machine has left, and how scarce that is: what holds for a worker until it is told itself.
     pub(super) machine: (PressureLevel, MemoryReading),
     pub(super) selector: Selector,
@@ -70,6 +72,7 @@ impl Core {
             clocks: None,
             machine: (PressureLevel::Normal, MemoryReading::default()),
             distinct_arms: 0,
+            has_trusted_guests: false,
             config,
             workers: BTreeMap::new(),
             sessions: HashMap::new(),
@@ -121,11 +124,17 @@ impl Core {
             browser_version: info.browser_version.as_str().into(),
             slots: info.slots,
         });
-        if let Some(back) = self.expected.iter().position(|expected| expected.info.browser == info.browser) {
+        let same = |expected: &Expected| {
+            expected.info.browser == info.browser && expected.info.guest.is_some() == info.guest.is_some()
+        };
+        if let Some(back) = self.expected.iter().position(same) {
             self.expected.remove(back);
         }
         let mut worker = Worker::new(id, info, stance);
-        (worker.memory.level, worker.memory.reading) = self.machine;
+        // A guest is another machine.
+        if worker.info.guest.is_none() {
+            (worker.memory.level, worker.memory.reading) = self.machine;
+        }
         self.workers.insert(id, worker);
         self.idle.insert(id);
         self.count_offers();
@@ -168,6 +177,11 @@ impl Core {
             match lease_state.state {
                 LeaseState::Running(request) => {
                     lost.push(self.lost_run(now, &lease_state, request));
+                    if worker.is_stranger()
+                        && let Some(entry) = self.requests.get_mut(&request)
+                    {
+                        entry.fail_by_stranger();
+                    }
                     if let (Some(entry), Some(session)) =
                         (self.requests.get_mut(&request), self.sessions.get(&lease_state.session))
                     {
@@ -201,7 +215,10 @@ impl Core {
 
     fn expect_back(&mut self, now: Instant, worker: &Worker, cause: LeaveCause) {
         let gone_for_good =
-            matches!(cause, LeaveCause::Retired | LeaveCause::Recycled | LeaveCause::Shutdown) || self.closed;
+            matches!(cause, LeaveCause::Retired | LeaveCause::Recycled | LeaveCause::Shutdown)
+                || self.closed
+                || worker.is_stranger()
+                || (cause == LeaveCause::Quarantined && worker.info.guest.is_some());
         if gone_for_good || self.config.rejoin_grace.is_zero() || self.expected.len() >= MOST_EXPECTED {
             return;
         }
@@ -211,7 +228,11 @@ impl Core {
     }
 
     pub(super) fn count_offers(&mut self) {
-        let serving = || self.workers.values().filter(|worker| worker.stance == Stance::Serving);
+        let serving = || {
+            let all = self.workers.values().filter(|worker| worker.stance == Stance::Serving);
+            all.filter(|worker| !worker.is_stranger())
+        };
+        self.has_trusted_guests = serving().any(|worker| worker.info.guest.is_some());
         self.offers = Offers::of(serving().map(|worker| &*worker.info));
         let mut arms: Vec<_> = serving().flat_map(Worker::arms).collect();
         arms.sort_unstable();
@@ -248,7 +269,7 @@ impl Core {
                 retry_after: self.retry_after(),
             });
         }
-        let mut needs = Needs::new(&constraints, preload);
+        let mut needs = Needs::new(&constraints, model.hash, preload, stateful);
         needs.only_worker = worker;
         let fallback = constraints.fallback || needs.any_backend();
         let bytes = model.memory_estimate_bytes;
@@ -283,6 +304,7 @@ impl Core {
             explain: constraints.explain,
             stateful,
             decision: None,
+            by_stranger: false,
         };
         self.timers.set(entry.deadline, TimerKey::Request(id));
         self.know_model(&entry);

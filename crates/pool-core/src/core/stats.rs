@@ -54,8 +54,25 @@ pub struct WorkerStats {
     pub memory_bytes: u64,
     /// The memory that they may take, in bytes.
     pub memory_budget_bytes: u64,
+    /// What it is a guest as; `None` for a worker of the pool's owner.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub guest: Option<GuestStats>,
     /// Its sessions, oldest first.
     pub sessions: Vec<SessionStats>,
+}
+
+/// What is known of a guest.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
+pub struct GuestStats {
+    /// Its name.
+    pub label: Arc<str>,
+    /// Whether it is relied on without being checked.
+    pub trusted: bool,
+    /// How many of its answers the owner's workers have confirmed.
+    pub confirmed: u32,
+    /// Whether all of its answers are held until they are confirmed.
+    pub on_probation: bool,
 }
 
 /// One session.
@@ -140,8 +157,19 @@ impl Core {
             served: worker.served,
             memory_bytes: sessions.iter().map(|session| session.memory_bytes).sum(),
             memory_budget_bytes: worker.info.memory_budget_bytes,
+            guest: worker.info.guest.as_ref().map(|guest| GuestStats {
+                label: Arc::clone(&guest.label),
+                trusted: guest.trusted,
+                confirmed: worker.confirmed,
+                on_probation: !guest.trusted && worker.confirmed < guest.confirmation.first,
+            }),
             sessions,
         })
+    }
+
+    /// The model of a session.
+    pub(crate) fn model_of(&self, session: SessionId) -> Option<Arc<crate::Model>> {
+        self.sessions.get(&session).map(|session| Arc::clone(&session.model))
     }
 
     /// The settings.

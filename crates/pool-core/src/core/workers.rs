@@ -9,9 +9,9 @@ use recovery::{MemoryReading, PressureLevel};
 use telemetry::Place;
 use vocab::{Backend, BrowserName, DeviceKind, ModelHash, SessionId, WorkerId};
 
-use super::LeaseId;
 use super::felt::PeakEwma;
 use super::needs::{BackendSet, Needs};
+use super::{LeaseId, Scrutiny, placement};
 use crate::WorkerInfo;
 
 /// How many arms of one worker are remembered.
@@ -63,6 +63,8 @@ pub(crate) struct Worker {
     pub(crate) felt: PeakEwma,
     /// In how many checks it takes part, beside its leases.
     pub(crate) checks: u32,
+    /// How many of its answers were confirmed, where it is a guest.
+    pub(crate) confirmed: u32,
 }
 
 impl Worker {
@@ -90,6 +92,7 @@ impl Worker {
             arms,
             felt: PeakEwma::default(),
             checks: 0,
+            confirmed: 0,
             info: Arc::new(info),
             offered,
             leases: Vec::new(),
@@ -106,6 +109,28 @@ impl Worker {
             Stance::Warming => needs.only_worker == Some(self.id),
             Stance::Draining => false,
         }
+    }
+
+    /// Whether it is a guest that is not trusted: what it says is not learnt from, and nobody waits for it.
+    pub(crate) fn is_stranger(&self) -> bool {
+        self.info.guest.as_ref().is_some_and(|guest| !guest.trusted)
+    }
+
+    /// Whether these needs count on it.
+    pub(crate) fn is_relied_on(&self, needs: &Needs) -> bool {
+        !self.is_stranger() || needs.only_worker == Some(self.id)
+    }
+
+    /// How closely the answer of the run with this number is looked at.
+    pub(crate) fn scrutiny(&self, run: u64) -> Scrutiny {
+        let Some(guest) = self.info.guest.as_ref().filter(|guest| !guest.trusted) else {
+            return Scrutiny::None;
+        };
+        let drawn = match guest.confirmation.then_one_in {
+            0 => false,
+            n => placement::mix(guest.seed ^ placement::mix(run)) % u64::from(n) == 0,
+        };
+        if self.confirmed < guest.confirmation.first || drawn { Scrutiny::Confirm } else { Scrutiny::Form }
     }
 
     pub(crate) fn has_free_slot(&self) -> bool {

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use pool_core::core::{Action, Core, LeaseId, RunEnd, Submission};
+use pool_core::core::{Action, Core, LeaseId, RunEnd, Scrutiny, Submission};
 use pool_core::{
     Constraints, LinkError, LoadReport, Model, Observation, PoolConfig, RunError, RunReport, WorkerInfo,
 };
@@ -41,6 +41,8 @@ pub(crate) struct Sim {
     pub(crate) ended: BTreeMap<RequestId, Result<RunReport, RunError>>,
     /// The requests in the order in which they were sent to workers.
     pub(crate) sent: Vec<(RequestId, WorkerId)>,
+    /// How closely the answers of runs on guests were to be looked at, in the same order.
+    pub(crate) scrutinies: Vec<(LeaseId, Scrutiny)>,
     pub(crate) events: Vec<Event>,
     pub(crate) observed: Vec<Observation>,
     pub(crate) loads: usize,
@@ -60,6 +62,7 @@ impl Sim {
             open: BTreeSet::new(),
             ended: BTreeMap::new(),
             sent: Vec::new(),
+            scrutinies: Vec::new(),
             events: Vec::new(),
             observed: Vec::new(),
             loads: 0,
@@ -187,7 +190,7 @@ impl Sim {
                     self.loading.insert(session, (worker, model, backend, dims));
                     self.loads += 1;
                 }
-                Action::Run { worker, lease, request, session, .. } => {
+                Action::Run { worker, lease, request, session, scrutiny, .. } => {
                     let page = self.pages.get_mut(&worker).expect("a run goes to a worker that is there");
                     assert!(page.sessions.contains_key(&session), "a run names a session of its worker");
                     assert!(!self.loading.contains_key(&session), "a run names a session that is loaded");
@@ -197,6 +200,13 @@ impl Sim {
                     let (running, slots) = (page.running.len(), page.info.slots as usize);
                     assert!(running <= slots, "{worker} has {running} runs on {slots} slots");
                     self.sent.push((request, worker));
+                    if scrutiny != Scrutiny::None {
+                        assert!(
+                            !self.core.confirmers(lease).is_empty(),
+                            "whatever is doubted can be confirmed"
+                        );
+                        self.scrutinies.push((lease, scrutiny));
+                    }
                 }
                 Action::Unload { worker, session } => {
                     let page = &self.pages[&worker];

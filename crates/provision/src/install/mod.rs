@@ -15,6 +15,7 @@ mod packages;
 mod publish;
 mod report;
 mod scratch;
+mod uplot;
 
 use vocab::BrowserName;
 
@@ -88,6 +89,7 @@ fn items(wanted: &[BrowserName], parts: &[Part]) -> Vec<Item> {
     }
     add(Part::SystemPackages, Item::Npm);
     add(Part::Runtime, Item::OnnxRuntimeWeb);
+    add(Part::Plots, Item::Uplot);
     for &name in wanted {
         match name {
             BrowserName::ChromiumHeadlessShell => add(Part::HeadlessShell, Item::HeadlessShell),
@@ -128,6 +130,7 @@ impl Work<'_> {
                 self.npm_itself()
             }
             Item::OnnxRuntimeWeb => self.onnxruntime_web(),
+            Item::Uplot => self.uplot(),
             Item::HeadlessShell => self.headless_shell(),
             Item::Geckodriver => self.geckodriver(),
         };

@@ -86,20 +86,22 @@ impl Work<'_> {
         )
     }
 
-    /// Whether one of the two things that npm fetches is still to be fetched.
+    /// Whether one of the things that npm fetches is still to be fetched.
     pub(super) fn needs_npm(&self, parts: &[Part]) -> bool {
         let runtime = parts.contains(&Part::Runtime)
             && Stamp::check(&self.home.onnxruntime_web(), pins::ONNXRUNTIME_WEB).is_err();
+        let plots = parts.contains(&Part::Plots) && Stamp::check(&self.home.uplot(), pins::UPLOT).is_err();
         let shell = parts.contains(&Part::HeadlessShell)
             && Stamp::check(&self.home.headless_shell(), pins::HEADLESS_SHELL).is_err();
-        (runtime || shell) && self.host.program("npm").is_none()
+        (runtime || plots || shell) && self.host.program("npm").is_none()
     }
 
     pub(super) fn npm_itself(&mut self) -> Result<Done, PartError> {
         if !self.system.has_apt() {
             return Err(PartError::ByHand { advice: super::npm::ADVICE.to_owned() });
         }
-        let why = "it fetches onnxruntime-web and the headless shell, and checks their integrity hashes";
+        let why =
+            "it fetches onnxruntime-web, uPlot and the headless shell, and checks their integrity hashes";
         self.apt_install(Item::Npm, &["npm"], why)?;
         match self.host.program("npm") {
             Some(path) => Ok(Done::Installed(path.display().to_string())),

@@ -14,6 +14,8 @@ pub enum Part {
     SystemPackages,
     /// The files of onnxruntime-web, from npm.
     Runtime,
+    /// The files of uPlot, from npm; the live page does without them.
+    Plots,
     /// Chromium's headless shell, from npm.
     HeadlessShell,
     /// geckodriver, built by cargo.
@@ -23,7 +25,7 @@ pub enum Part {
 impl Part {
     /// Every part.
     pub const ALL: &'static [Self] =
-        &[Self::SystemPackages, Self::Runtime, Self::HeadlessShell, Self::Geckodriver];
+        &[Self::SystemPackages, Self::Runtime, Self::Plots, Self::HeadlessShell, Self::Geckodriver];
 }
 
 /// One thing that an installation looks after.
@@ -32,10 +34,12 @@ impl Part {
 pub enum Item {
     /// What a browser needs of the system's package manager.
     Packages(BrowserName),
-    /// npm, which fetches the two things below.
+    /// npm, which fetches the three things below.
     Npm,
     /// The files of onnxruntime-web that the page loads.
     OnnxRuntimeWeb,
+    /// The files of uPlot that the live page draws with.
+    Uplot,
     /// Chromium's headless shell.
     HeadlessShell,
     /// Firefox's driver.
@@ -51,6 +55,7 @@ impl fmt::Display for Item {
             Self::Packages(name) => name.fmt(f),
             Self::Npm => f.write_str("npm"),
             Self::OnnxRuntimeWeb => f.write_str("onnxruntime-web"),
+            Self::Uplot => f.write_str("uplot"),
             Self::HeadlessShell => f.write_str("chromium-headless-shell"),
             Self::Geckodriver => f.write_str("geckodriver"),
         }

@@ -42,6 +42,7 @@ const ROUTES: &[&str] = &[
     "/v2/repository/models/{model}/load",
     "/v2/repository/models/{model}/unload",
     "/v2/telemetry",
+    "/v2/invitations",
     "/v1/models",
     "/v1/models/{model}",
     "/v1/embeddings",
@@ -49,6 +50,11 @@ const ROUTES: &[&str] = &[
     "/v1/chat/completions",
     "/metrics",
     "/openapi.json",
+    "/v2/events",
+    "/",
+    "/live/{file}",
+    "/live/plots/{file}",
+    "/join",
     crate::grpc::ROUTE,
 ];
 
@@ -76,14 +82,17 @@ pub(super) async fn pass(State(service): State<Service>, mut request: Request, n
         route.and_then(|path| ROUTES.iter().find(|known| **known == path)).copied().unwrap_or("other");
     let id = request_id(request.headers());
     let traceparent = request.headers().get(&TRACEPARENT).and_then(|value| value.to_str().ok());
-    let health = path.starts_with("/v2/health/");
+    // Health tells one bit, and the page's files are the same for everybody: what it shows comes by `/v2/events`. Whoever is
+    // sent on to join has a code, and no token of this server.
+    let open =
+        path.starts_with("/v2/health/") || path == "/" || path.starts_with("/live/") || path == "/join";
     let works = *request.method() == Method::POST;
     // Of looks at the server, nobody wants traces.
     let trace =
         if works { Trace::begin(service.parts().exporter.as_ref(), traceparent) } else { Trace::default() };
     let mut authorization =
         request.headers().get_all(header::AUTHORIZATION).iter().map(HeaderValue::as_bytes);
-    let admitted = match (health, authorization.next(), authorization.next()) {
+    let admitted = match (open, authorization.next(), authorization.next()) {
         (true, ..) => Ok(Admitted { name: None, admin: false }),
         // Whoever stands between may have looked at the other one.
         (false, Some(_), Some(_)) => {
@@ -221,9 +230,9 @@ fn request_id(headers: &HeaderMap) -> Arc<str> {
     own.map_or_else(|| format!("{:016x}", rand::random::<u64>()).into(), Into::into)
 }
 
-/// Whether a caller may change which models are served.
-pub(super) fn admin(caller: &Caller) -> Result<(), ServiceError> {
-    if caller.admitted.admin { Ok(()) } else { Err(ServiceError::Forbidden("load or unload models")) }
+/// Whether a caller may do what changes the server for everybody; `what` says it.
+pub(super) fn admin(caller: &Caller, what: &'static str) -> Result<(), ServiceError> {
+    if caller.admitted.admin { Ok(()) } else { Err(ServiceError::Forbidden(what)) }
 }
 
 #[cfg(test)]

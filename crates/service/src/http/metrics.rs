@@ -49,6 +49,13 @@ impl Service {
             "Connections that were accepted.",
             accepted,
         ));
+        let (watchers, skipped) = self.live().figures();
+        all.push(gauge("webnn_pool_live_watchers", "Open streams of the live page.", watchers as u64));
+        all.push(Family::counter(
+            "webnn_pool_live_skipped_total",
+            "Messages of the live page that slow readers were spared.",
+            skipped,
+        ));
         all.push(self.workers(&status));
         all.push(self.sessions(&status));
         all.extend(self.requests());

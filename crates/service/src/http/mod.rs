@@ -3,6 +3,8 @@
 mod answer;
 mod body;
 mod gate;
+mod guests;
+mod live;
 mod metrics;
 mod oip;
 mod openai;
@@ -46,6 +48,7 @@ pub(crate) fn router(service: Service) -> Router {
         .route("/v2/repository/models/{model}/load", post(oip::load))
         .route("/v2/repository/models/{model}/unload", post(oip::unload))
         .route("/v2/telemetry", get(oip::telemetry))
+        .route("/v2/invitations", post(guests::invite))
         .route("/v1/models", get(openai::models))
         .route("/v1/models/{model}", get(openai::model))
         .route("/v1/embeddings", post(openai::embeddings))
@@ -53,6 +56,11 @@ pub(crate) fn router(service: Service) -> Router {
         .route("/v1/chat/completions", post(openai::chat))
         .route("/metrics", get(metrics::metrics))
         .route("/openapi.json", get(openapi))
+        .route("/v2/events", get(live::events))
+        .route("/", get(live::index))
+        .route("/live/{file}", get(live::file))
+        .route("/live/plots/{file}", get(live::plots))
+        .route("/join", get(guests::join))
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
         .with_state(service.clone())

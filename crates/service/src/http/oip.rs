@@ -212,6 +212,9 @@ pub(super) async fn index(State(service): State<Service>, headers: HeaderMap, bo
     Ok(Json(all).into_response())
 }
 
+/// What a token may not that is none of an administrator.
+const LOADS: &str = "load or unload models";
+
 #[derive(Debug, Default, Deserialize)]
 struct LoadRequest {
     #[serde(default)]
@@ -225,7 +228,7 @@ pub(super) async fn load(
     headers: HeaderMap,
     body: Body,
 ) -> Answer {
-    admin(&caller)?;
+    admin(&caller, LOADS)?;
     let model = named(path)?;
     let LoadRequest { parameters } = body::json(&service, &headers, body).await?;
     if !parameters.is_empty() {
@@ -243,7 +246,7 @@ pub(super) async fn unload(
     headers: HeaderMap,
     body: Body,
 ) -> Answer {
-    admin(&caller)?;
+    admin(&caller, LOADS)?;
     let model = named(path)?;
     let _: Parameters = body::json(&service, &headers, body).await?;
     service.unload(&model).await?;

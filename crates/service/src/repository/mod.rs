@@ -104,6 +104,9 @@ enum Named {
 
 type Models = BTreeMap<String, Named>;
 
+/// Name, version, what is served under them or why nothing is, and what was asked of it.
+type CountedVersion = (String, String, Result<Arc<Served>, String>, Arc<Stats>);
+
 /// The models that are served.
 pub(crate) struct Repository {
     roots: Vec<PathBuf>,
@@ -237,6 +240,22 @@ impl Repository {
             Named::Broken(_) => None,
         };
         models.values().filter_map(newest).collect()
+    }
+
+    /// Every version of every model that has one, with what was asked of it, by name.
+    pub(crate) fn counted(&self) -> Vec<CountedVersion> {
+        let mut out = Vec::new();
+        for (name, named) in self.models.load().iter() {
+            match named {
+                Named::Broken(why) => {
+                    out.push((name.clone(), String::new(), Err(why.clone()), Arc::default()))
+                }
+                Named::Versions(versions) => out.extend(versions.iter().map(|(number, version)| {
+                    (name.clone(), number.to_string(), version.served.clone(), Arc::clone(&version.stats))
+                })),
+            }
+        }
+        out
     }
 
     /// The statistics of all versions, or of those of one name.

@@ -143,30 +143,36 @@ impl Tokens {
     pub(crate) fn admit(&self, authorization: Option<&[u8]>, now: Instant) -> Result<Admitted, ServiceError> {
         let known = self.known.load();
         let Some(known) = known.as_ref() else { return Ok(Admitted { name: None, admin: true }) };
-        let Some(header) = authorization else {
-            return Err(ServiceError::Unauthorized(
-                "a token is needed: send it as Authorization: Bearer TOKEN",
-            ));
-        };
-        let scheme = header.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"bearer "));
-        let Some(secret) = header.get(7..).filter(|_| scheme) else {
-            return Err(ServiceError::Unauthorized("the Authorization header must be: Bearer TOKEN"));
-        };
-        let hash: [u8; 32] = Sha256::digest(secret.trim_ascii()).into();
-        let mut found = None;
-        for token in known {
-            if bool::from(token.sha256.ct_eq(&hash)) {
-                found = Some(token);
-            }
-        }
-        let Some(token) = found else {
-            return Err(ServiceError::Unauthorized("the token is not known, or was revoked"));
-        };
+        let token = find(known, authorization)?;
         if let Some(bucket) = &token.bucket {
             bucket.lock().take(now).map_err(|retry_after| ServiceError::RateLimited { retry_after })?;
         }
         Ok(Admitted { name: Some(Arc::clone(&token.name)), admin: token.admin })
     }
+
+    /// Whether a request with this header would be let in, but for its rate.
+    pub(crate) fn is_valid(&self, authorization: Option<&[u8]>) -> bool {
+        self.known.load().as_ref().as_ref().is_none_or(|known| find(known, authorization).is_ok())
+    }
+}
+
+/// The token that a header names.
+fn find<'a>(known: &'a [Known], authorization: Option<&[u8]>) -> Result<&'a Known, ServiceError> {
+    let Some(header) = authorization else {
+        return Err(ServiceError::Unauthorized("a token is needed: send it as Authorization: Bearer TOKEN"));
+    };
+    let scheme = header.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"bearer "));
+    let Some(secret) = header.get(7..).filter(|_| scheme) else {
+        return Err(ServiceError::Unauthorized("the Authorization header must be: Bearer TOKEN"));
+    };
+    let hash: [u8; 32] = Sha256::digest(secret.trim_ascii()).into();
+    let mut found = None;
+    for token in known {
+        if bool::from(token.sha256.ct_eq(&hash)) {
+            found = Some(token);
+        }
+    }
+    found.ok_or(ServiceError::Unauthorized("the token is not known, or was revoked"))
 }
 
 #[cfg(test)]

@@ -9,7 +9,8 @@ use async_trait::async_trait;
 use pool_core::{Completed, Membership, Model, Pool, PoolConfig, Request, RunError};
 use pool_core_testing::{FakeWorker, identity_model, info};
 use service::{
-    Engine, EngineError, Library, ListenConfig, ModelFiles, Parts, Server, Service, ServiceConfig, Status,
+    Engine, EngineError, Library, ListenConfig, ModelFiles, News, Parts, Server, Service, ServiceConfig,
+    Status,
 };
 use telemetry::Telemetry;
 use tokio::task::JoinSet;
@@ -65,7 +66,7 @@ pub struct Bench {
     pub server: Server,
     pub folder: tempfile::TempDir,
     pub client: reqwest::Client,
-    _membership: Membership,
+    pub membership: Membership,
 }
 
 /// Writes a model of this content.
@@ -84,12 +85,15 @@ impl Bench {
         config.models = vec![folder.path().to_owned()];
         let mut pool = PoolConfig::default();
         configure(&mut config, &mut pool);
-        let pool = Pool::new(pool, Telemetry::new()).expect("they make sense");
+        let news = Arc::new(News::default());
+        let telemetry = Telemetry::builder().sink(Arc::clone(&news) as _).build();
+        let pool = Pool::new(pool, telemetry).expect("they make sense");
         let worker = Arc::new(FakeWorker::new());
         let membership = pool.join(info(), Arc::clone(&worker));
         let engine = Arc::new(Fake(pool.clone()));
-        let service =
-            Service::new(Parts::new(Arc::clone(&engine) as _, engine), config).expect("they make sense");
+        let mut parts = Parts::new(Arc::clone(&engine) as _, engine);
+        parts.news = news;
+        let service = Service::new(parts, config).expect("they make sense");
         service.refresh().await.expect("the folder is there");
         let mut listen = ListenConfig::default();
         listen.address.set_port(0);
@@ -97,7 +101,7 @@ impl Bench {
         // Fails only where another test was first.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = reqwest::Client::new();
-        Self { worker, pool, service, server, folder, client, _membership: membership }
+        Self { worker, pool, service, server, folder, client, membership }
     }
 
     pub fn url(&self, path: &str) -> String {

@@ -41,6 +41,15 @@ pub enum PageEnd {
     /// A page of the same launch said hello again: this one was reloaded or lost its connection.
     #[error("the page was replaced by a newer one of the same browser")]
     Replaced,
+    /// It is a guest's, and said goodbye.
+    #[error("the guest has left")]
+    Left,
+    /// It is a guest's, and was put out.
+    #[error("the guest was put out: {why}")]
+    PutOut {
+        /// Why.
+        why: String,
+    },
     /// We closed it.
     #[error("closed by the host")]
     Closed,

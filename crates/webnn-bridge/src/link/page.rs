@@ -356,6 +356,7 @@ impl Page {
             slots: parts.slots,
             memory_budget_bytes: parts.memory_budget_bytes,
             backends,
+            guest: None,
         }
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::{Path, RawQuery, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::ServerState;
@@ -22,9 +22,13 @@ macro_rules! page_files {
 
 page_files! {
     "index.html": "text/html; charset=utf-8",
+    "join.css": "text/css; charset=utf-8",
+    "join.html": "text/html; charset=utf-8",
+    "join.js": JS,
     "page.css": "text/css; charset=utf-8",
     "page.js": JS,
     "engine-worker.js": JS,
+    "battery.js": JS,
     "caches.js": JS,
     "engine.js": JS,
     "failure.js": JS,
@@ -34,14 +38,25 @@ page_files! {
     "store.js": JS,
     "tensors.js": JS,
     "wire.js": JS,
+    "worker-page.js": JS,
     "golden/model.onnx": "application/octet-stream",
     "golden/request.json": JSON,
     "golden/response.json": JSON,
 }
 
+/// The golden model, an inference request for it, and the response that a native runtime gave: what the page probes its
+/// backends with, for a host that wants to see the numbers itself.
+#[must_use]
+pub fn golden_files() -> [&'static [u8]; 3] {
+    let file = |name| {
+        FILES.iter().find(|(known, _, _)| *known == name).map_or(&[][..], |(_, _, contents)| *contents)
+    };
+    [file("golden/model.onnx"), file("golden/request.json"), file("golden/response.json")]
+}
+
 /// `GET /page/`
-pub(super) async fn index(state: State<Arc<ServerState>>) -> Response {
-    answer(&state, "index.html", false)
+pub(super) async fn index(state: State<Arc<ServerState>>, headers: HeaderMap) -> Response {
+    answer(&state, &headers, "index.html", false)
 }
 
 /// `GET /page/{path}`
@@ -49,14 +64,15 @@ pub(super) async fn asset(
     state: State<Arc<ServerState>>,
     Path(path): Path<String>,
     RawQuery(query): RawQuery,
+    headers: HeaderMap,
 ) -> Response {
     // A worker's policy is that of its own script. Only this script, only when asked for, may make code from strings:
     // the runtime's build for WebGPU and WebNN does so when it starts.
     let eval = path == "engine-worker.js" && query.as_deref() == Some("eval=1");
-    answer(&state, &path, eval)
+    answer(&state, &headers, &path, eval)
 }
 
-fn answer(state: &ServerState, name: &str, eval: bool) -> Response {
+pub(super) fn answer(state: &ServerState, headers: &HeaderMap, name: &str, eval: bool) -> Response {
     let Some((_, media_type, contents)) = FILES.iter().find(|(known, _, _)| *known == name) else {
         return (StatusCode::NOT_FOUND, "no such page file").into_response();
     };
@@ -64,7 +80,8 @@ fn answer(state: &ServerState, name: &str, eval: bool) -> Response {
     let policy = format!(
         "default-src 'none'; script-src {scripts}; worker-src 'self'; style-src 'self'; connect-src 'self' {}; \
          base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-        state.socket_origin()
+        // The scheme of WebSockets belongs to the origin that the page was loaded from.
+        state.origin_of(headers).unwrap_or(&state.origin).replacen("http", "ws", 1)
     );
     let headers = [
         (header::CONTENT_TYPE, (*media_type).to_owned()),

@@ -1,6 +1,5 @@
 //! The control connection: hello, heartbeat, verdicts, the end.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,13 +8,16 @@ use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgr
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use rand::RngExt as _;
+use telemetry::GuestRefusal;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior};
+use vocab::{Backend, DeviceKind};
 
-use super::registry::LaunchRef;
+use super::registry::{Granted, LaunchRef, Terms};
 use super::{ServerState, auth};
+use crate::guest::{Wish, plain};
 use crate::link::{Page, PageEnd, PageParts, PageState, Presence};
-use crate::protocol::{FromPage, Hello, PROTOCOL_VERSION, SUBPROTOCOL, ToPage, close_code};
+use crate::protocol::{FromPage, Hello, PROTOCOL_VERSION, SUBPROTOCOL, ToPage, Verdict, close_code};
 
 /// How long a page may take to say hello.
 const HELLO: Duration = Duration::from_secs(10);
@@ -23,6 +25,8 @@ const HELLO: Duration = Duration::from_secs(10);
 const MESSAGE: usize = 64 * 1024;
 /// The code that a close frame without one stands for (RFC 6455, section 7.1.5).
 const NO_CODE: u16 = 1005;
+/// Threads that a guest's page may say that it has, where it is free to choose.
+const MOST_THREADS: u32 = 64;
 /// Control messages that may wait for the socket.
 const OUTBOUND: usize = 16;
 
@@ -32,23 +36,26 @@ pub(super) async fn upgrade(
     headers: HeaderMap,
     upgrade: WebSocketUpgrade,
 ) -> Response {
-    let launch = match auth::admit(&state, &headers, &upgrade) {
-        Ok(launch) => launch,
+    let shown = match auth::admit_control(&state, &headers, &upgrade) {
+        Ok(shown) => shown,
         Err(refusal) => return refusal.into_response(),
     };
     let tracked = state.tasks.token();
     upgrade.max_message_size(MESSAGE).protocols([SUBPROTOCOL]).on_upgrade(move |socket| async move {
-        serve(&state, &launch, socket).await;
+        serve(&state, &shown, socket).await;
         drop(tracked);
     })
 }
 
-async fn serve(state: &ServerState, launch: &LaunchRef, mut socket: WebSocket) {
+async fn serve(state: &ServerState, shown: &auth::Shown, mut socket: WebSocket) {
+    let launch = &shown.launch;
     let hello = match read_hello(&mut socket).await {
         Ok(hello) => hello,
         Err(what) => {
             tracing::warn!(page = launch.label, what, "refused a page");
-            launch.ready.send_replace(Some(Err(PageEnd::Protocol { what: what.to_owned() })));
+            if launch.guest.is_none() {
+                launch.ready.send_replace(Some(Err(PageEnd::Protocol { what: what.to_owned() })));
+            }
             close(socket, close_code::PROTOCOL, what).await;
             return;
         }
@@ -61,20 +68,29 @@ async fn serve(state: &ServerState, launch: &LaunchRef, mut socket: WebSocket) {
             .filter(|page| page.end_cause().is_none() && hello.resume.as_deref() == Some(page.name()));
         known.map(Arc::clone)
     };
+    let granted = match grant(state, shown, known.is_some()) {
+        Ok(granted) => granted,
+        Err((code, why)) => {
+            state.refused(GuestRefusal::ReplayedToken);
+            tracing::warn!(page = launch.label, why, "refused a page");
+            close(socket, code, why).await;
+            return;
+        }
+    };
     let (page, visit) = match known {
         Some(page) => {
             let number = page.presence().connect(control);
             // For as long as it was away, it could not be heard.
             page.heard();
             tracing::debug!(page = launch.label, "a page is back");
-            (page, Visit { number, resumed: true })
+            (page, Visit { number, resumed: true, granted })
         }
         None => {
             let page = Arc::new(PageState::new(page_parts(state, launch, hello, control)));
             if let Some(before) = launch.current.lock().replace(Arc::clone(&page)) {
                 before.end(PageEnd::Replaced);
             }
-            (page, Visit { number: 1, resumed: false })
+            (page, Visit { number: 1, resumed: false, granted })
         }
     };
     let mut end = converse(state, launch, &page, &mut socket, outbound, &visit).await;
@@ -95,7 +111,8 @@ async fn serve(state: &ServerState, launch: &LaunchRef, mut socket: WebSocket) {
         launch.ready.send_replace(Some(Err(end.clone())));
     }
     let code = match &end {
-        PageEnd::Closed | PageEnd::Replaced => close_code::GOODBYE,
+        PageEnd::Closed | PageEnd::Replaced | PageEnd::Left => close_code::GOODBYE,
+        PageEnd::PutOut { .. } => close_code::PUT_OUT,
         PageEnd::Protocol { .. } => close_code::PROTOCOL,
         _ => close_code::START_AGAIN,
     };
@@ -104,10 +121,32 @@ async fn serve(state: &ServerState, launch: &LaunchRef, mut socket: WebSocket) {
     close(socket, code, &reason).await;
 }
 
+/// Gives a guest's page what it needs for this connection and the next. `Ok(None)` for a page of a launch.
+///
+/// A guest has one page at a time: another one that shows a good token, a copy of the first, is refused as long as that is
+/// connected.
+fn grant(
+    state: &ServerState,
+    shown: &auth::Shown,
+    resumed: bool,
+) -> Result<Option<Granted>, (u16, &'static str)> {
+    let launch = &shown.launch;
+    if launch.guest.is_none() {
+        return Ok(None);
+    }
+    if !resumed && launch.is_connected() {
+        return Err((close_code::ANOTHER, "another tab is connected as this guest"));
+    }
+    let granted = state.registry.grant(launch, &shown.token, resumed);
+    granted.map(Some).ok_or((close_code::OVER, "this token has let a tab in already"))
+}
+
 /// One connection of a page.
 struct Visit {
     number: u64,
     resumed: bool,
+    /// What a guest's page is given.
+    granted: Option<Granted>,
 }
 
 /// How a connection of a page ended.
@@ -138,17 +177,26 @@ fn page_parts(
     control: mpsc::Sender<ToPage>,
 ) -> PageParts {
     let told = launch.version.lock().clone();
+    let (mut limits, mut memory_budget_bytes) =
+        (state.config.limits.clone(), state.config.memory_budget_bytes);
+    let mut hello = hello;
+    if let (Some(_), Some(join)) = (&launch.guest, &state.join) {
+        memory_budget_bytes = memory_budget_bytes.min(join.config.memory_bytes);
+        limits.wasm_heap_bytes = limits.wasm_heap_bytes.min(join.config.memory_bytes);
+        hello.user_agent = plain(&hello.user_agent, 200);
+    }
+    let durations = launch.guest.as_ref().map_or(&state.durations, |guest| &guest.durations);
     PageParts {
         label: launch.label.clone(),
-        browser: launch.spec.name,
+        browser: launch.terms.browser,
         browser_version: if told.is_empty() { hello.user_agent.clone() } else { told },
         hello,
         name: rand::rng().random::<[u8; 16]>().iter().map(|byte| format!("{byte:02x}")).collect(),
         presence: Presence::new(control),
-        limits: state.config.limits.clone(),
+        limits,
         store: Arc::clone(&state.store),
-        durations: Arc::clone(&state.durations),
-        memory_budget_bytes: state.config.memory_budget_bytes,
+        durations: Arc::clone(durations),
+        memory_budget_bytes,
         slots: state.config.slots,
     }
 }
@@ -173,22 +221,22 @@ async fn converse(
     visit: &Visit,
 ) -> Ended {
     let disconnected = |code| Ended::Page(PageEnd::Disconnected { code });
-    let limits = &state.config.limits;
-    let spec = &launch.spec;
-    let devices: BTreeMap<_, _> =
-        spec.backends.iter().map(|&backend| (backend, spec.device(backend))).collect();
+    let limits = page.limits();
+    let Terms { browser: _, backends, devices, threads, software_graphics } = &launch.terms;
     let welcome = ToPage::Welcome {
         worker: launch.label.clone(),
         page: page.name().to_owned(),
         resumed: visit.resumed,
-        backends: spec.backends.clone(),
-        devices,
-        threads: spec.threads_to_ask_for(),
-        software_graphics: spec.no_graphics_device(),
+        backends: backends.clone(),
+        devices: devices.clone(),
+        threads: *threads,
+        software_graphics: *software_graphics,
         max_frame_bytes: limits.frame.max_frame_bytes,
         wasm_heap_bytes: limits.wasm_heap_bytes,
         silence_ms: u64::try_from(limits.heartbeat_timeout.as_millis()).unwrap_or(u64::MAX),
         runtime: format!("/runtime/{}/", state.config.runtime.version),
+        token: visit.granted.as_ref().map(|granted| granted.token.clone()),
+        key: visit.granted.as_ref().map(|granted| granted.key.clone()),
     };
     if !send(socket, &welcome).await {
         return disconnected(None);
@@ -208,6 +256,7 @@ async fn converse(
                 // Whatever the page says shows that it is there.
                 last_answer = Instant::now();
                 page.heard();
+                state.registry.arrived(launch);
                 match message {
                     Some(Ok(Message::Text(text))) => if let Some(end) = receive(launch, page, &text) { return Ended::Page(end) },
                     Some(Ok(Message::Close(frame))) => return disconnected(code_of(frame)),
@@ -257,6 +306,7 @@ fn receive(launch: &LaunchRef, page: &Arc<PageState>, text: &Utf8Bytes) -> Optio
         FromPage::Pong { n } => page.pings().answered(n),
         FromPage::Engine { backend, verdict } => {
             tracing::debug!(page = launch.label, %backend, ?verdict, "probed");
+            let Some(verdict) = believable(launch, backend, verdict) else { return None };
             page.record_verdict(backend, verdict);
         }
         FromPage::Ready => {
@@ -279,11 +329,51 @@ fn receive(launch: &LaunchRef, page: &Arc<PageState>, text: &Utf8Bytes) -> Optio
             return Some(PageEnd::EngineLost { reason: format!("{backend}: {reason}") });
         }
         FromPage::Fault { message } => {
+            let message = plain(&message, 300);
             tracing::warn!(page = launch.label, message, "the page reports a fault")
         }
+        FromPage::Pause { cause } => wish(launch, Wish::Pause(cause)),
+        FromPage::Work => wish(launch, Wish::Work),
+        FromPage::Leave => wish(launch, Wish::Leave),
         FromPage::Unknown => tracing::debug!(page = launch.label, %text, "unknown control message"),
     }
     None
+}
+
+/// A guest says what it wants. A page of our own has no wishes.
+fn wish(launch: &LaunchRef, wish: Wish) {
+    let Some(guest) = &launch.guest else { return };
+    guest.wish.send_if_modified(|known| {
+        // Who has said goodbye has said it.
+        let news = *known != wish && *known != Wish::Leave;
+        if news {
+            *known = wish;
+        }
+        news
+    });
+}
+
+/// What counts of a verdict. Of a guest's, only what was asked for, and its texts are a stranger's.
+fn believable(launch: &LaunchRef, backend: Backend, verdict: Verdict) -> Option<Verdict> {
+    if launch.guest.is_none() {
+        return Some(verdict);
+    }
+    if !launch.terms.backends.contains(&backend) {
+        return None;
+    }
+    let most = if launch.terms.threads == 0 { MOST_THREADS } else { launch.terms.threads };
+    let device = |device: DeviceKind| match device {
+        DeviceKind::Unknown(text) => DeviceKind::Unknown(plain(&text, 40)),
+        known => known,
+    };
+    Some(Verdict {
+        reason: verdict.reason.map(|reason| plain(&reason, 300)),
+        adapter: verdict.adapter.map(|adapter| plain(&adapter, 80)),
+        threads: verdict.threads.min(most),
+        device_requested: device(verdict.device_requested),
+        device_effective: verdict.device_effective.map(device),
+        ..verdict
+    })
 }
 
 async fn send(socket: &mut WebSocket, message: &ToPage) -> bool {

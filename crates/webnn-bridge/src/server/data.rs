@@ -32,7 +32,7 @@ pub(super) async fn upgrade(
     headers: HeaderMap,
     upgrade: WebSocketUpgrade,
 ) -> Response {
-    let launch = match auth::admit(&state, &headers, &upgrade) {
+    let launch = match auth::admit_data(&state, &headers, &upgrade) {
         Ok(launch) => launch,
         Err(refusal) => return refusal.into_response(),
     };
@@ -50,7 +50,8 @@ pub(super) async fn upgrade(
         .read_buffer_size(READ_BUFFER)
         .protocols([SUBPROTOCOL])
         .on_upgrade(move |socket| async move {
-            serve(&page, backend, query.engine, socket, &state.config.limits).await;
+            let limits = page.limits().clone();
+            serve(&page, backend, query.engine, socket, &limits).await;
             drop(tracked);
         })
 }

@@ -4,19 +4,21 @@ mod assets;
 mod auth;
 mod control;
 mod data;
+mod join;
 mod models;
 mod registry;
 mod runtime;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::Request;
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
+use telemetry::GuestRefusal;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -25,14 +27,18 @@ use tower_http::set_header::SetResponseHeaderLayer;
 use crate::config::BridgeConfig;
 use crate::link::Durations;
 use crate::store::ModelStore;
+pub use assets::golden_files;
+pub(crate) use join::{JoinState, Place};
 pub(crate) use registry::{LaunchGuard, Pages, Registry};
 
 /// What every handler sees.
 #[derive(Debug)]
 pub(crate) struct ServerState {
     pub(crate) config: BridgeConfig,
-    /// `http://127.0.0.1:40123`
+    /// `http://127.0.0.1:40123`: where the pool's own browsers find it.
     pub(crate) origin: String,
+    /// The guests, where there may be any.
+    pub(crate) join: Option<JoinState>,
     pub(crate) store: Arc<ModelStore>,
     pub(crate) registry: Registry,
     pub(crate) durations: Arc<Durations>,
@@ -41,9 +47,19 @@ pub(crate) struct ServerState {
 }
 
 impl ServerState {
-    /// The origin of the WebSocket connections: the same, with the scheme that belongs to them.
-    fn socket_origin(&self) -> String {
-        self.origin.replacen("http", "ws", 1)
+    /// The origin of ours that a request was sent to; `None` where it was sent to another name.
+    fn origin_of(&self, headers: &HeaderMap) -> Option<&str> {
+        let host = headers.get(header::HOST)?.to_str().ok()?;
+        let public = self.join.as_ref().and_then(|join| join.origin.as_deref());
+        let mut ours = [Some(self.origin.as_str()), public].into_iter().flatten();
+        ours.find(|origin| origin.split_once("://").is_some_and(|(_, own)| own == host))
+    }
+
+    /// Somebody who wanted to join, or a guest, was refused something.
+    fn refused(&self, why: GuestRefusal) {
+        if let Some(join) = &self.join {
+            join.tell_refused(why);
+        }
     }
 }
 
@@ -57,10 +73,12 @@ pub(crate) async fn serve(
     let public = config.public_origin.as_deref().map(normal_origin).transpose()?;
     let listener = TcpListener::bind(config.listen).await?;
     let address = listener.local_addr()?;
-    let origin = public.unwrap_or_else(|| format!("http://{address}"));
+    let origin = public.unwrap_or_else(|| format!("http://{}", reachable(address)));
+    let join = config.join.clone().map(JoinState::new).transpose()?;
     let state = Arc::new(ServerState {
         config,
         origin,
+        join,
         store,
         registry: Registry::default(),
         durations: Arc::default(),
@@ -75,6 +93,7 @@ pub(crate) async fn serve(
                 tracing::debug!(%error, "could not switch off Nagle's algorithm");
             }
         });
+        let app = app.into_make_service_with_connect_info::<SocketAddr>();
         let server = axum::serve(listener, app).with_graceful_shutdown(stop.cancelled_owned());
         if let Err(error) = server.await {
             tracing::error!(%error, "the page server ended");
@@ -83,8 +102,18 @@ pub(crate) async fn serve(
     Ok((state, address))
 }
 
+/// Where browsers of this machine reach an address that is listened on.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
 /// An origin as browsers write it: without a final slash, and without a port that goes without saying.
-fn normal_origin(origin: &str) -> std::io::Result<String> {
+pub(super) fn normal_origin(origin: &str) -> std::io::Result<String> {
     let bad = |why: &dyn std::fmt::Display| {
         let message = format!("the public origin {origin:?} is not an http(s) origin: {why}");
         std::io::Error::new(std::io::ErrorKind::InvalidInput, message)
@@ -102,6 +131,10 @@ fn router(state: Arc<ServerState>) -> Router {
         .route("/page/{*path}", get(assets::asset))
         .route("/runtime/{version}/{file}", get(runtime::file))
         .route("/models/{hash}", get(models::file))
+        .route("/join", get(join::page))
+        .route("/join/terms", post(join::terms))
+        .route("/join/enter", post(join::enter))
+        .route("/join/why", post(join::why))
         .route("/ws/control", get(control::upgrade))
         .route("/ws/data/{backend}", get(data::upgrade))
         .layer(middleware::from_fn_with_state(Arc::clone(&state), check_host))
@@ -125,9 +158,7 @@ async fn check_host(
     request: Request,
     next: Next,
 ) -> Response {
-    let expected = state.origin.split_once("://").map_or("", |(_, host)| host);
-    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
-    if host == Some(expected) {
+    if state.origin_of(request.headers()).is_some() {
         next.run(request).await
     } else {
         (StatusCode::MISDIRECTED_REQUEST, "this server answers to its own name only").into_response()

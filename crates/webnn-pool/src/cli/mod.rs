@@ -5,6 +5,11 @@
 
 mod browsers;
 mod compare;
+mod completions;
+#[cfg(test)]
+mod documented;
+mod invite;
+mod man;
 mod out;
 mod read;
 mod run;
@@ -14,6 +19,7 @@ mod shard;
 mod summary;
 mod telemetry;
 mod trends;
+mod version;
 
 use std::process::ExitCode;
 
@@ -23,7 +29,7 @@ use vocab::DeviceKind;
 
 /// A pool of real browsers used as machine-learning workers.
 #[derive(Debug, Parser)]
-#[command(name = "webnn-pool", version, about, max_term_width = 110)]
+#[command(name = "webnn-pool", version, long_version = version::long(), about, max_term_width = 110)]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
@@ -43,10 +49,16 @@ enum Verb {
     Shard(shard::Args),
     /// Serve models over HTTP and gRPC: the Open Inference Protocol and OpenAI's routes.
     Serve(serve::Args),
+    /// Give out a code that lets a browser join a server's pool as a guest.
+    Invite(invite::Args),
     /// What a server has there and what happened in it.
     Telemetry(telemetry::Args),
     /// What follows from the history: the best browser for each type of model, trends, regressions, recommendations.
     Trends(trends::Args),
+    /// Write the completions of a shell to standard output.
+    Completions(completions::Args),
+    /// Write the manual: the page of the command to standard output, or every page into a folder.
+    Man(man::Args),
 }
 
 /// Why a verb failed: one message for the user.
@@ -72,6 +84,7 @@ pub(crate) fn main() -> ExitCode {
         let work = async {
             match cli.verb {
                 Verb::Serve(args) => serve::run(args).await,
+                Verb::Invite(args) => invite::run(args).await,
                 Verb::Telemetry(args) => telemetry::run(args).await,
                 Verb::Setup(args) => setup::run(args).await,
                 Verb::Browsers(args) => browsers::run(args).await,
@@ -79,6 +92,8 @@ pub(crate) fn main() -> ExitCode {
                 Verb::Compare(args) => compare::run(*args).await,
                 Verb::Shard(args) => shard::run(args).await,
                 Verb::Trends(args) => trends::run(args).await,
+                Verb::Completions(args) => completions::run(&args),
+                Verb::Man(args) => man::run(&args),
             }
         };
         // An interrupt drops the work, which kills what it had started.

@@ -9,7 +9,7 @@ use provision::Home;
 use recovery::ResourcePoolErrorRecovery;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use vocab::BrowserName;
+use vocab::{BrowserName, WorkerId};
 use webnn_bridge::{Bridge, LaunchError, LaunchSpec, LaunchedBrowser, Page};
 
 use super::config::RecoveryOptions;
@@ -115,6 +115,20 @@ impl Shared {
         let mut patients = self.patients.lock();
         patients.retain(|patient| patient.strong_count() > 0);
         patients.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// The workers that serve now, each with its page and the resident memory of its browser in bytes, where that is known.
+    pub(crate) fn serving(&self) -> Vec<(WorkerId, Page, Option<u64>)> {
+        let memory = self.memory();
+        let resident = |worker: WorkerId| {
+            let read = memory.iter().find(|read| read.worker == worker)?;
+            Some(read.resident_bytes).filter(|&bytes| bytes > 0)
+        };
+        let one = |patient: Arc<Patient>| {
+            let worker = patient.serving()?;
+            Some((worker, patient.page(), resident(worker)))
+        };
+        self.patients().into_iter().filter_map(one).collect()
     }
 
     /// What was read of each browser's memory last.

@@ -1,15 +1,16 @@
 //! The pool as an engine.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use async_trait::async_trait;
 use pool_core::{Completed, Model, Pool, Request, RunError};
 use service::{Engine, EngineError, Library, ModelFiles, Status};
 use vocab::ModelHash;
-use webnn_bridge::Page;
+use webnn_bridge::{Bridge, Page};
 
 use crate::Accelerator;
+use crate::join::FrontDesk;
 use crate::model::{ModelSpec, ResolvedModel};
 
 /// A pool of pages that computes, and reads models.
@@ -18,12 +19,15 @@ pub(crate) struct PoolEngine {
     memory_budget_bytes: u64,
     /// Models that are sharded may be as large as so many pages.
     shards: BTreeMap<String, usize>,
+    /// Where guests get models.
+    desk: Option<(Arc<FrontDesk>, Weak<Bridge>)>,
 }
 
 impl PoolEngine {
     pub(crate) fn new(accelerator: &Accelerator, shards: BTreeMap<String, usize>) -> Self {
         let memory_budget_bytes = accelerator.memory_budget_bytes();
-        Self { pool: accelerator.pool().clone(), memory_budget_bytes, shards }
+        let desk = accelerator.front_desk();
+        Self { pool: accelerator.pool().clone(), memory_budget_bytes, shards, desk }
     }
 }
 
@@ -34,7 +38,8 @@ impl Engine for PoolEngine {
     }
 
     fn workers(&self) -> usize {
-        self.pool.workers()
+        // Guests alone answer nothing.
+        if self.pool.is_staffed() { self.pool.workers() } else { 0 }
     }
 
     fn status(&self) -> Status {
@@ -49,10 +54,17 @@ impl Library for PoolEngine {
         let shards = self.shards.get(&name).copied().unwrap_or(1).max(1) as u64;
         let spec = ModelSpec::path(path).name(name).version(version);
         let read = ResolvedModel::read(spec, self.memory_budget_bytes.saturating_mul(shards)).await;
-        read.map(|resolved| resolved.model).map_err(|error| EngineError::Model(chain(&error)))
+        let model = read.map(|resolved| resolved.model).map_err(|error| EngineError::Model(chain(&error)))?;
+        if let Some((desk, bridge)) = &self.desk {
+            desk.serves(&self.pool, bridge.upgrade().as_deref(), &model);
+        }
+        Ok(model)
     }
 
     fn retire(&self, model: ModelHash) {
+        if let Some((desk, bridge)) = &self.desk {
+            desk.gives_up(&self.pool, bridge.upgrade().as_deref(), model);
+        }
         for worker in self.pool.stats().core.workers {
             self.pool.unload(worker.worker, model);
         }

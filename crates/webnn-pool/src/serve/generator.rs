@@ -43,6 +43,15 @@ impl TextShards {
         Self { accelerator, how, deployed: Mutex::default(), tasks: TaskTracker::new() }
     }
 
+    /// The models that are deployed, by name.
+    pub(super) fn deployed(&self) -> Vec<(String, Arc<ModelShardingManager>)> {
+        let deployed = self.deployed.lock();
+        let ready = |(name, (_, cell)): (&String, &(ModelHash, Deployed))| {
+            Some((name.clone(), Arc::clone(cell.get()?)))
+        };
+        deployed.iter().filter_map(ready).collect()
+    }
+
     /// The model's shards, deployed. Those of another content that had the name end with the last text that uses them.
     async fn manager(&self, text: &TextRequest) -> Result<Arc<ModelShardingManager>, EngineError> {
         let (name, hash) = (&text.model.name, text.model.hash);

@@ -1,12 +1,16 @@
 //! An accelerator as what the protocols of `service` stand on.
 
 mod engine;
+mod flows;
 mod generator;
+mod guests;
+mod insight;
 mod report;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use provision::find_plots;
 use service::Parts;
 use sharding::Strategy;
 
@@ -32,7 +36,7 @@ impl Default for TextShard {
 }
 
 impl Accelerator {
-    /// What a [`Service`](service::Service) is made of: this pool, its models and its texts. `texts` says how models are
+    /// What a [`Service`](service::Service) is made of: this pool, its models and its texts, and what its live page shows. `texts` says how models are
     /// sharded that write, by name; one that is not named is not cut.
     ///
     /// What is given out holds the pool, and this accelerator weakly.
@@ -41,8 +45,13 @@ impl Accelerator {
         let shards = texts.iter().map(|(name, text)| (name.clone(), text.shards)).collect();
         let engine = Arc::new(PoolEngine::new(self, shards));
         let mut parts = Parts::new(Arc::clone(&engine) as _, engine);
-        parts.generator = Some(Arc::new(TextShards::new(self, texts)));
+        let texts = Arc::new(TextShards::new(self, texts));
+        parts.generator = Some(Arc::clone(&texts) as _);
+        parts.news = Arc::clone(self.news());
+        parts.insight = Some(Arc::new(insight::PoolInsight::new(self, &texts)));
+        parts.plots = find_plots(self.home());
         parts.report = Some(Arc::new(report::WholeReport::new(self)));
+        parts.guests = self.join_url().map(|_| Arc::new(guests::Doorman::new(self)) as _);
         parts
     }
 }

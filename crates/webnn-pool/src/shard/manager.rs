@@ -145,6 +145,11 @@ impl ModelShardingManager {
         self.deployment().ok().map(|deployment| deployment.executor.plan().clone())
     }
 
+    /// Looks at the plan that is deployed, if one is.
+    pub(crate) fn look<T>(&self, at: impl FnOnce(&Plan) -> T) -> Option<T> {
+        self.deployment().ok().map(|deployment| at(deployment.executor.plan()))
+    }
+
     pub(super) fn deployment(&self) -> Result<Arc<Deployment>, ShardingError> {
         self.deployed.lock().clone().ok_or(ShardingError::NotInitialized)
     }

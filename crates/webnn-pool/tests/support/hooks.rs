@@ -89,6 +89,18 @@ impl Hooks {
         }
     }
 
+    /// Calls the page of an engine that asks by this label, where it is no page that has said its own: a guest's has none
+    /// that is known beforehand.
+    pub fn adopt(&self, label: &str) -> bool {
+        let mut state = self.0.lock();
+        let known: Vec<String> = state.tokens.values().cloned().collect();
+        let engine = Role::Engine.name();
+        let mut asking = state.asking.iter().filter(|((role, _), asks)| *role == engine && !asks.is_closed());
+        let found =
+            asking.find(|((_, token), _)| !known.contains(token)).map(|((_, token), _)| token.clone());
+        found.is_some_and(|token| state.tokens.insert(label.to_owned(), token).is_none())
+    }
+
     /// The token of the page with this label.
     pub fn token(&self, label: &str) -> Option<String> {
         self.0.lock().tokens.get(label).cloned()

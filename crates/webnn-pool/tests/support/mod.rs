@@ -5,27 +5,35 @@
 mod bare;
 mod command;
 mod ends;
+mod eyes;
 mod faults;
+mod feed;
 mod fixture;
 mod hooks;
 mod known;
 mod leftovers;
 mod proxy;
 mod rig;
+mod serving;
 mod suffer;
 mod table;
+mod visitor;
 
 pub use bare::BareBench;
 pub use command::{Ran, RunArgs, pool, webnn_pool};
+pub use eyes::{Eyes, Look, pictures};
 pub use faults::{ChaosFault, Dice, kill_browser};
+pub use feed::{MARKUP, MadeUp};
 pub use fixture::{Fixture, fixture, max_delta, repository};
 pub use hooks::Role;
 pub use known::Known;
 pub use leftovers::{Kept, marked, of_browser, sockets, until, until_now};
 pub use proxy::Proxy;
-pub use rig::{Rig, proxied, spec};
+pub use rig::{Rig, proxied, proxied_with, spec};
+pub use serving::{Serving, byte_tokenizer, place};
 pub use suffer::Went;
 pub use table::{Run, quantile, rss_mib};
+pub use visitor::Visitor;
 pub use vocab::{Backend, BrowserName};
 
 /// The engines that set-up installs, so that every test machine has them.

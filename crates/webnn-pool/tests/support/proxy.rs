@@ -164,6 +164,9 @@ async fn serve(
     // One request a connection: so nobody has to know where a response ends.
     outer.write_all(head.with("connection", "close").as_bytes()).await?;
     outer.write_all(&head.rest).await?;
+    let length = head.value("content-length").and_then(|length| length.parse().ok()).unwrap_or(0_u64);
+    let left = length.saturating_sub(head.rest.len() as u64);
+    tokio::io::copy(&mut (&mut inner).take(left), &mut outer).await?;
     if let Some(role) = Role::of_script(head.path()) {
         let head = Head::read(&mut outer).await?;
         let mut body = role.hook().into_bytes();

@@ -12,7 +12,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use vocab::{Backend, BrowserName, WorkerId};
 use webnn_pool::{
-    AcceleratedModel, Accelerator, BridgeConfig, LaunchSpec, PoolConfig, RecoveryOptions, RunOptions,
+    AcceleratedModel, Accelerator, BridgeConfig, JoinOptions, LaunchSpec, PoolConfig, RecoveryOptions,
+    RunOptions,
 };
 
 use super::ends::Ends;
@@ -79,6 +80,16 @@ pub async fn proxied(
     pool: PoolConfig,
     recovery: RecoveryOptions,
 ) -> (Accelerator, Proxy, Kept) {
+    proxied_with(specs, pool, recovery, None).await
+}
+
+/// The same, with guests.
+pub async fn proxied_with(
+    specs: Vec<LaunchSpec>,
+    pool: PoolConfig,
+    recovery: RecoveryOptions,
+    join: Option<JoinOptions>,
+) -> (Accelerator, Proxy, Kept) {
     let temp = Kept::new();
     let home = Home::locate().expect("a home");
     let mut bridge = BridgeConfig::new(find_runtime(&home).expect("run cargo xtask setup"));
@@ -87,6 +98,9 @@ pub async fn proxied(
     let proxy = Proxy::start(bridge.listen).await;
     bridge.public_origin = Some(format!("http://{}", proxy.address));
     let mut builder = Accelerator::builder().bridge(bridge).pool(pool).recovery(recovery);
+    if let Some(join) = join {
+        builder = builder.join(join);
+    }
     for spec in specs {
         builder = builder.launch(spec);
     }

@@ -13,6 +13,7 @@ use url::Url;
 use vocab::{Backend, BrowserName};
 use webnn_pool::{Location, TextShard};
 
+use super::join::JoinTable;
 use crate::cli::Failure;
 
 /// The file, as it is read. What it does not say is as the defaults are.
@@ -43,6 +44,7 @@ pub(super) struct PoolFile {
     pub(super) model: BTreeMap<String, ModelTable>,
     pub(super) security: SecurityTable,
     pub(super) telemetry: TelemetryTable,
+    pub(super) join: JoinTable,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -52,6 +54,8 @@ pub(super) struct LimitsTable {
     max_buffered_mib: Option<u64>,
     max_requests: Option<usize>,
     max_connections: Option<usize>,
+    /// Who may look at the live page at the same time.
+    max_watchers: Option<usize>,
     header_seconds: Option<Seconds>,
     body_seconds: Option<Seconds>,
     request_seconds: Option<Seconds>,
@@ -158,7 +162,9 @@ where
     text.parse().map(Some).map_err(serde::de::Error::custom)
 }
 
-fn parsed_all<'de, D: Deserializer<'de>, T: std::str::FromStr>(deserializer: D) -> Result<Vec<T>, D::Error>
+pub(super) fn parsed_all<'de, D: Deserializer<'de>, T: std::str::FromStr>(
+    deserializer: D,
+) -> Result<Vec<T>, D::Error>
 where
     T::Err: std::fmt::Display,
 {
@@ -275,6 +281,7 @@ impl PoolFile {
             max_buffered_mib,
             max_requests,
             max_connections,
+            max_watchers,
             header_seconds,
             body_seconds,
             request_seconds,
@@ -288,6 +295,7 @@ impl PoolFile {
             max_buffered_mib.map_or(limits.max_buffered_bytes.max(limits.max_body_bytes), mib);
         limits.max_requests = max_requests.unwrap_or(limits.max_requests);
         limits.max_connections = max_connections.unwrap_or(limits.max_connections);
+        limits.max_watchers = max_watchers.unwrap_or(limits.max_watchers);
         limits.header_timeout = header_seconds.map_or(limits.header_timeout, |seconds| seconds.0);
         limits.body_timeout = body_seconds.map_or(limits.body_timeout, |seconds| seconds.0);
         limits.max_timeout = request_seconds.map_or(limits.max_timeout, |seconds| seconds.0);
@@ -357,6 +365,19 @@ mod tests {
         check_refused("reload_seconds = -5\n", 1, &["reload_seconds", "-5"]);
         check_refused("models = [\n", 1, &["models"]);
         check_refused("[security.tls]\ncertificate = \"a\"\n", 1, &["security.tls", "key"]);
+    }
+
+    #[test]
+    fn the_example_for_many_machines_is_read() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/many-machines/pool.toml");
+        let read = read(Path::new(path)).expect("it is right");
+        assert!(read.security.tls().is_some() && read.security.tokens_file.is_some());
+    }
+
+    #[test]
+    fn the_example_for_guests_is_read() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/joining/pool.toml");
+        assert!(read(Path::new(path)).expect("it is right").join.enabled);
     }
 
     #[test]

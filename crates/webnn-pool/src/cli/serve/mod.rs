@@ -1,6 +1,7 @@
 //! `webnn-pool serve`
 
 mod config;
+mod join;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -10,10 +11,11 @@ use std::time::Duration;
 use exporters::json_lines::{self, JsonLines};
 use exporters::otlp::{self, Exporter};
 use pool_core::PoolConfig;
-use service::{ListenConfig, Parts, Server, Service, ServiceConfig, TokenSpec};
+use provision::{Home, find_runtime};
+use service::{Invited, ListenConfig, Parts, Server, Service, ServiceConfig, TokenSpec};
 use tokio_util::sync::CancellationToken;
 use vocab::BrowserName;
-use webnn_pool::{Accelerator, Location};
+use webnn_pool::{Accelerator, BridgeConfig, Location};
 
 use super::{Failure, out};
 use config::PoolFile;
@@ -73,6 +75,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
         return Err(format!("{} is no folder of models", folder.display()).into());
     }
     more_descriptors();
+    file.join.options()?;
     let tokens = tokens(&file)?;
     // What would be refused when all browsers run is refused before.
     listening(&file).check(tokens.is_some())?;
@@ -112,7 +115,11 @@ impl Running {
         let exporter = exporter.transpose()?.map(Arc::new);
         parts.exporter.clone_from(&exporter);
         parts.log.clone_from(&log);
-        match Self::serve(parts, &file, tokens, listen).await {
+        let invited = match &parts.guests {
+            Some(guests) => Some(guests.invite()?),
+            None => None,
+        };
+        match Self::serve(parts, &file, tokens, (listen, invited)).await {
             Ok((service, server)) => {
                 // The exporter's own metrics are among the service's, so it knows the service for as long as it runs.
                 let _ = families.set(service.clone());
@@ -131,7 +138,7 @@ impl Running {
         parts: Parts,
         file: &PoolFile,
         tokens: Option<Vec<TokenSpec>>,
-        listen: ListenConfig,
+        (listen, invited): (ListenConfig, Option<Invited>),
     ) -> Result<(Service, Server), Failure> {
         let mut config = ServiceConfig::default();
         config.models.clone_from(&file.models);
@@ -149,6 +156,11 @@ impl Running {
             server.address(),
             if names.is_empty() { "no model yet".to_owned() } else { names.join(", ") },
         ));
+        out::note(&format!("live page: {scheme}://{}/", server.address()));
+        if let Some(invited) = &invited {
+            let minutes = invited.expires_in.as_secs() / 60;
+            out::note(&format!("a browser joins as a guest at {} (once, within {minutes} min)", invited.url));
+        }
         Ok((service, server))
     }
 
@@ -220,6 +232,11 @@ async fn accelerator(file: &PoolFile, log: Option<&JsonLines>) -> Result<Acceler
     }
     if let Some(log) = log {
         builder = builder.event_sink(Arc::new(log.sink()));
+    }
+    if let Some(options) = file.join.options()? {
+        let mut bridge = BridgeConfig::new(find_runtime(&Home::locate()?)?);
+        bridge.listen = file.join.listen.unwrap_or(bridge.listen);
+        builder = builder.bridge(bridge).join(options);
     }
     let accelerator = builder.build().await?;
     for failure in accelerator.launch_failures() {

@@ -1,0 +1,52 @@
+//! `webnn-pool invite`
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use url::Url;
+
+use super::serve::TOKEN_VARIABLE;
+use super::{Failure, out};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The server to ask.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8000")]
+    url: Url,
+    /// Print the code, its address and how long it is good as JSON on standard output.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Asks a server for a code. The token, where it needs one, is that of `WEBNN_POOL_TOKEN`, and must be one of an
+/// administrator.
+pub(super) async fn run(args: Args) -> Result<(), Failure> {
+    let Args { mut url, json: as_json } = args;
+    webnn_bridge::ensure_tls_provider();
+    url.set_path("/v2/invitations");
+    let client = reqwest::Client::builder().timeout(Duration::from_secs(60)).build()?;
+    let mut request =
+        client.post(url.clone()).header("content-type", "application/json").body(json!({}).to_string());
+    if let Ok(token) = std::env::var(TOKEN_VARIABLE) {
+        request = request.bearer_auth(token);
+    }
+    let response = request.send().await?;
+    let status = response.status();
+    let bytes = response.bytes().await?;
+    let told: Value =
+        serde_json::from_slice(&bytes).map_err(|_| format!("{url} did not answer with JSON ({status})"))?;
+    if !status.is_success() {
+        let why = told["error"].as_str().unwrap_or("no reason given").to_owned();
+        return Err(format!("{url} answered {status}: {why}").into());
+    }
+    if as_json {
+        return out::result(&told.to_string());
+    }
+    let text = |key: &str| told[key].as_str().unwrap_or_default().to_owned();
+    let minutes = told["expires_in_s"].as_f64().unwrap_or(0.0) / 60.0;
+    out::result(&format!(
+        "{}\nThe code {} lets one browser in, once, within {minutes:.0} min.",
+        text("url"),
+        text("code"),
+    ))
+}
