@@ -192,10 +192,10 @@ fn browsers(temp: &Path, browser: &str) -> Vec<MarkedProcess> {
     marks.flat_map(|mark| process_table(&mark)).filter(mine).collect()
 }
 
-/// Stops the processes of one kind of browser for two of three parts of the time, until it is told to end.
+/// Stops the processes of one kind of browser for four of five parts of the time, until it is told to end.
 async fn slow_down(temp: std::path::PathBuf, browser: &'static str, end: Arc<AtomicBool>) {
-    const STOPPED: Duration = Duration::from_millis(12);
-    const GOING: Duration = Duration::from_millis(6);
+    const STOPPED: Duration = Duration::from_millis(20);
+    const GOING: Duration = Duration::from_millis(5);
     let signal = |processes: &[MarkedProcess], signal: Signal| {
         for pid in processes.iter().filter_map(|process| Pid::from_raw(i32::try_from(process.pid).ok()?)) {
             // It may have ended meanwhile.
@@ -205,7 +205,7 @@ async fn slow_down(temp: std::path::PathBuf, browser: &'static str, end: Arc<Ato
     while !end.load(Ordering::Relaxed) {
         let look = (temp.clone(), browser);
         let found = tokio::task::spawn_blocking(move || browsers(&look.0, look.1)).await.expect("a look");
-        for _ in 0..20 {
+        for _ in 0..12 {
             signal(&found, Signal::STOP);
             tokio::time::sleep(STOPPED).await;
             signal(&found, Signal::CONT);

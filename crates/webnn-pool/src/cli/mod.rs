@@ -44,7 +44,7 @@ enum Verb {
     /// Run a model once, or several times, and print where it ran and what it gave.
     Run(run::Args),
     /// Run a model on every browser and backend of this machine: numbers, times, memory, as a table, JSON, JUnit and a page.
-    Compare(compare::Args),
+    Compare(Box<compare::Args>),
     /// Cut a model into parts that hold only their own weights, and say what that costs. Needs no browser.
     Shard(shard::Args),
     /// Serve models over HTTP and gRPC: the Open Inference Protocol and OpenAI's routes.
@@ -89,7 +89,7 @@ pub(crate) fn main() -> ExitCode {
                 Verb::Setup(args) => setup::run(args).await,
                 Verb::Browsers(args) => browsers::run(args).await,
                 Verb::Run(args) => run::run(args).await,
-                Verb::Compare(args) => compare::run(args).await,
+                Verb::Compare(args) => compare::run(*args).await,
                 Verb::Shard(args) => shard::run(args).await,
                 Verb::Trends(args) => trends::run(args).await,
                 Verb::Completions(args) => completions::run(&args),

@@ -226,7 +226,7 @@ impl Arm {
             backend: name.backend,
             status,
             reason,
-            version: version.or(installed.map(|installed| installed.version)).unwrap_or_default(),
+            version: version.or_else(|| installed.map(|installed| installed.version)).unwrap_or_default(),
             fallback_nodes: fallback(name.backend, &placement),
             device,
             placement,

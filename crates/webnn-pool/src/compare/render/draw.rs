@@ -177,16 +177,19 @@ pub(super) fn latency(report: &CompareReport) -> String {
     .html()
 }
 
+/// The class and the name of an arm, with when its launches began, in seconds, and their middle runs, in milliseconds.
+type Series = (usize, String, Vec<(f64, f64)>);
+
 /// The middle of each launch, in the order in which they were made, so that drift can be seen.
 pub(super) fn over_time(report: &CompareReport) -> String {
     const BOTTOM: f64 = 260.0;
     const START: f64 = 66.0;
     let of_block = |block: &BlockReport| Some((block.at_ms / 1e3, median(&block.in_page_ms)?));
-    let series: Vec<(usize, String, Vec<(f64, f64)>)> = report
+    let series: Vec<Series> = report
         .arms
         .iter()
         .map(|arm| (colour(report, arm), name(arm), arm.blocks.iter().filter_map(of_block).collect()))
-        .filter(|(_, _, points): &(_, _, Vec<_>)| !points.is_empty())
+        .filter(|(_, _, points): &Series| !points.is_empty())
         .collect();
     let mut kernel: Vec<(f64, f64)> = report
         .arms
