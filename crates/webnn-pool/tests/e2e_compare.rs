@@ -245,9 +245,9 @@ fn an_arm_that_became_slow_turns_the_status_and_none_does_not() {
     let folder = tempfile::tempdir().expect("a folder");
     let base = folder.path().join("base.json").to_string_lossy().into_owned();
     // What the stops do to a run depends on what else wants the processor, so there are more launches than by default.
-    let before = compare(&model, &watched(&input, &base, SHELL, "5"));
+    let before = compare(&model, &watched(&input, &base, SHELL, "4"));
     assert_eq!(before.status, Some(0), "{before:?}");
-    let mut again = watched(&input, "-", SHELL, "5");
+    let mut again = watched(&input, "-", SHELL, "4");
     again.extend(["--baseline", &base]);
     let ran = slowed(&model, SHELL, &again);
     let slow = report(&ran, 1);
