@@ -13,7 +13,7 @@ use super::Cli;
 fn refused(words: &str) -> Option<String> {
     let words: Vec<&str> = words.split_whitespace().filter(|word| !["…", "..."].contains(word)).collect();
     let is_placeholder = |word: &&str| !word.is_empty() && word.chars().all(|c| c.is_ascii_uppercase());
-    let stands_for_one = words.iter().any(|word| is_placeholder(word));
+    let stands_for_one = words.iter().any(is_placeholder);
     let error = Cli::try_parse_from(&words).err()?;
     let fine = match error.kind() {
         ErrorKind::DisplayHelp
