@@ -1,11 +1,9 @@
 //! `webnn-pool invite`
 
-use std::time::Duration;
-
-use serde_json::{Value, json};
+use serde_json::json;
 use url::Url;
 
-use super::serve::TOKEN_VARIABLE;
+use super::ask::ask;
 use super::{Failure, out};
 
 #[derive(Debug, clap::Args)]
@@ -22,23 +20,8 @@ pub(super) struct Args {
 /// administrator.
 pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let Args { mut url, json: as_json } = args;
-    webnn_bridge::ensure_tls_provider();
     url.set_path("/v2/invitations");
-    let client = reqwest::Client::builder().timeout(Duration::from_secs(60)).build()?;
-    let mut request =
-        client.post(url.clone()).header("content-type", "application/json").body(json!({}).to_string());
-    if let Ok(token) = std::env::var(TOKEN_VARIABLE) {
-        request = request.bearer_auth(token);
-    }
-    let response = request.send().await?;
-    let status = response.status();
-    let bytes = response.bytes().await?;
-    let told: Value =
-        serde_json::from_slice(&bytes).map_err(|_| format!("{url} did not answer with JSON ({status})"))?;
-    if !status.is_success() {
-        let why = told["error"].as_str().unwrap_or("no reason given").to_owned();
-        return Err(format!("{url} answered {status}: {why}").into());
-    }
+    let told = ask(&url, Some(json!({}))).await?;
     if as_json {
         return out::result(&told.to_string());
     }

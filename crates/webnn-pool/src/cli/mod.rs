@@ -3,6 +3,7 @@
 //! With `--json`, standard output holds that JSON alone; progress and logs go to standard error. Exit status: 0 worked;
 //! 1 the work failed, with one message on standard error; 2 the command line was wrong.
 
+mod ask;
 mod browsers;
 mod compare;
 mod completions;

@@ -1,12 +1,10 @@
 //! `webnn-pool telemetry`
 
-use std::time::Duration;
-
 use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::Value;
 use url::Url;
 
-use super::serve::TOKEN_VARIABLE;
+use super::ask::ask;
 use super::{Failure, out};
 
 #[derive(Debug, clap::Args)]
@@ -25,23 +23,9 @@ pub(super) struct Args {
 /// Asks a server what is there and what happened. The token, where it needs one, is that of `WEBNN_POOL_TOKEN`.
 pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let Args { mut url, performance, json } = args;
-    webnn_bridge::ensure_tls_provider();
     url.set_path("/v2/telemetry");
     url.set_query(Some(&format!("performance={performance}")));
-    let client = reqwest::Client::builder().timeout(Duration::from_secs(60)).build()?;
-    let mut request = client.get(url.clone());
-    if let Ok(token) = std::env::var(TOKEN_VARIABLE) {
-        request = request.bearer_auth(token);
-    }
-    let response = request.send().await?;
-    let status = response.status();
-    let bytes = response.bytes().await?;
-    let told: Value =
-        serde_json::from_slice(&bytes).map_err(|_| format!("{url} did not answer with JSON ({status})"))?;
-    if !status.is_success() {
-        let why = told["error"].as_str().unwrap_or("no reason given").to_owned();
-        return Err(format!("{url} answered {status}: {why}").into());
-    }
+    let told = ask(&url, None).await?;
     if json {
         return out::result(&told.to_string());
     }
