@@ -89,7 +89,7 @@ async fn a_snapshot_comes_first_and_frames_tell_what_was_asked() {
     let metrics = bench.client.get(bench.url("/metrics")).send().await.expect("an answer");
     assert!(metrics.text().await.expect("text").contains("\nwebnn_pool_live_watchers 1\n"));
     bench.worker.always_run(Step::Slow(Duration::from_millis(20)));
-    let answers = bench.ask(4, "{}").await.join_all().await;
+    let answers = futures_util::future::join_all((0..4).map(|_| bench.infer("{}"))).await;
     assert!(answers.iter().all(|(status, ..)| *status == 200), "{answers:?}");
     let frame = reader.wait("frame", |frame| frame["traffic"]["answered"] == 4).await.data;
     let model = &frame["models"][0];

@@ -113,14 +113,14 @@ impl Bench {
         infer(&self.client, &self.url("/v2/models/a/infer"), parameters).await
     }
 
-    /// So many inferences, all of which the server has taken when this answers.
+    /// So many inferences, all of which the pool has when this answers.
     pub async fn ask(&self, count: usize, parameters: &'static str) -> JoinSet<Answer> {
         let mut asked = JoinSet::new();
         for _ in 0..count {
             let (client, url) = (self.client.clone(), self.url("/v2/models/a/infer"));
             asked.spawn(async move { infer(&client, &url, parameters).await });
         }
-        while self.service.going() < count {
+        while self.pool.stats().core.requests < count {
             tokio::task::yield_now().await;
         }
         asked
