@@ -222,7 +222,7 @@ fn one(
     // What a graphics device takes has little to do with how busy the processor is.
     let on_cpu =
         |arm: &ArmReport| arm.device.as_ref().is_some_and(|device| device.effective == DeviceKind::Cpu);
-    let by_kernel = calibrated && measure != Measure::Memory && on_cpu(before) && on_cpu(after);
+    let by_kernel = calibrated && on_cpu(before) && on_cpu(after);
     let rule = match measure {
         Measure::Latency => rules.latency,
         Measure::Load => rules.load,
@@ -230,12 +230,17 @@ fn one(
     };
     let blocks = |arm: &ArmReport| -> Vec<Block> {
         let whole = arm.blocks.iter().filter(|block| block.error.is_none());
-        whole
-            .filter_map(|block| {
-                let kernel = block.kernel_ms.filter(|_| by_kernel);
-                Some(Block { value: value(block, measure)?, kernel })
-            })
-            .collect()
+        let one = |block: &BlockReport| {
+            let beside = match measure {
+                // The second look is at resident memory, which does not fall while another browser shares pages.
+                Measure::Memory => {
+                    block.loaded.map(|reading| reading.pss_bytes as f64 / reading.rss_bytes as f64)
+                }
+                Measure::Latency | Measure::Load => block.kernel_ms.filter(|_| by_kernel),
+            };
+            Some(Block { value: value(block, measure)?, beside })
+        };
+        whole.filter_map(one).collect()
     };
     let (first, second) = (blocks(before), blocks(after));
     let middle = |blocks: &[Block]| median(&blocks.iter().map(|block| block.value).collect::<Vec<_>>());
@@ -321,6 +326,21 @@ mod tests {
         assert!(worse_ones(&slow, &mut fast).is_empty());
         fast.judge(&Requirements::default());
         assert_eq!(fast.failures().count(), 0);
+    }
+
+    #[test]
+    fn memory_that_was_shared_before_is_no_growth() {
+        let grown = |pss: u64, rss: u64| {
+            let mut now = pair(&STEADY);
+            for block in &mut now.arms[1].blocks {
+                let loaded = block.loaded.as_mut().expect("a reading");
+                (loaded.pss_bytes, loaded.rss_bytes) = (loaded.pss_bytes * pss, loaded.rss_bytes * rss);
+            }
+            now
+        };
+        assert!(worse_ones(&pair(&STEADY), &mut grown(2, 1)).is_empty());
+        assert!(worse_ones(&pair(&STEADY), &mut grown(1, 2)).is_empty());
+        assert_eq!(worse_ones(&pair(&STEADY), &mut grown(2, 2)), ["firefox/wasm memory"]);
     }
 
     #[test]

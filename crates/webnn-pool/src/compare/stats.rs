@@ -29,8 +29,9 @@ pub fn median(values: &[f64]) -> Option<f64> {
 pub struct Block {
     /// The value, above zero: a median time, or a size.
     pub value: f64,
-    /// What the fixed native work took around it; `None` where it says nothing about the value.
-    pub kernel: Option<f64>,
+    /// What the value is divided by for a second look at it, such as the time of the fixed native work around it; `None`
+    /// where there is no second look.
+    pub beside: Option<f64>,
 }
 
 /// How a change is judged.
@@ -44,13 +45,16 @@ pub struct Rule {
     /// How much two runs of the same thing differ beyond what their blocks show: the standard deviation of the logarithm of
     /// one run's level. Default 0.07.
     pub between_runs: f64,
+    /// How much blocks of one run scatter at least, also where the few that there are happen to lie close together: a
+    /// standard deviation of logarithms. Default 0.06.
+    pub within_run: f64,
 }
 
 impl Rule {
     /// The rule with this least ratio, and defaults for the rest.
     #[must_use]
     pub fn new(least: f64) -> Self {
-        Self { least, alpha: 0.01, between_runs: 0.07 }
+        Self { least, alpha: 0.01, between_runs: 0.07, within_run: 0.06 }
     }
 }
 
@@ -74,13 +78,14 @@ pub struct Ratio {
 /// population variances are involved", 1947), on logarithms, with a variance added for what differs from run to run:
 ///
 /// V = s₁²⁄n₁ + s₂²⁄n₂ + 2·σ², t = (m₂ − m₁) ⁄ √V, and Satterthwaite's degrees of freedom
-/// V² ⁄ Σ (sᵢ²⁄nᵢ)² ⁄ (nᵢ − 1).
+/// V² ⁄ Σ (sᵢ²⁄nᵢ)² ⁄ (nᵢ − 1), with no s below [`Rule::within_run`]: two or three blocks that happen to lie close together do
+/// not show that blocks lie close together.
 ///
 /// `None` with fewer than two values on a side: one block does not show how much blocks scatter.
 #[must_use]
-pub fn ratio(before: &[f64], after: &[f64], between_runs: f64) -> Option<Ratio> {
-    let (first, second) = (Moments::of(before)?, Moments::of(after)?);
-    let variance = first.of_mean() + second.of_mean() + 2.0 * between_runs * between_runs;
+pub fn ratio(before: &[f64], after: &[f64], rule: &Rule) -> Option<Ratio> {
+    let (first, second) = (Moments::of(before, rule)?, Moments::of(after, rule)?);
+    let variance = first.of_mean() + second.of_mean() + 2.0 * rule.between_runs * rule.between_runs;
     let part = |moments: Moments| moments.of_mean().powi(2) / (moments.n - 1.0);
     let parts = part(first) + part(second);
     let degrees = if parts > 0.0 { variance * variance / parts } else { f64::INFINITY };
@@ -111,7 +116,7 @@ fn one_sided(t: f64, degrees: f64) -> f64 {
     if t > 0.0 { beyond } else { 1.0 - beyond }
 }
 
-/// Number, mean and variance of logarithms.
+/// Number, mean and variance of logarithms, the variance no less than what is expected.
 #[derive(Debug, Clone, Copy)]
 struct Moments {
     n: f64,
@@ -120,7 +125,7 @@ struct Moments {
 }
 
 impl Moments {
-    fn of(values: &[f64]) -> Option<Self> {
+    fn of(values: &[f64], rule: &Rule) -> Option<Self> {
         let logs: Vec<f64> = values.iter().filter(|value| **value > 0.0).map(|value| value.ln()).collect();
         if logs.len() < 2 {
             return None;
@@ -128,7 +133,7 @@ impl Moments {
         let n = logs.len() as f64;
         let mean = logs.iter().sum::<f64>() / n;
         let variance = logs.iter().map(|log| (log - mean).powi(2)).sum::<f64>() / (n - 1.0);
-        Some(Self { n, mean, variance })
+        Some(Self { n, mean, variance: variance.max(rule.within_run * rule.within_run) })
     }
 
     fn of_mean(self) -> f64 {
@@ -136,13 +141,13 @@ impl Moments {
     }
 }
 
-/// How the blocks of one thing changed, as the clock says and beside the fixed native work.
+/// How the blocks of one thing changed, as they are and divided by what stands beside them.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct Change {
     /// By the values as they are.
     pub plain: Ratio,
-    /// By the values divided by the fixed native work around them; `None` where some block has none.
+    /// By the values divided by what stands [`beside`](Block::beside) them; `None` where some block has none.
     pub calibrated: Option<Ratio>,
     /// The ratio that both support: the one of them that is closer to 1, and 1 where they point to different sides.
     pub ratio: f64,
@@ -159,12 +164,12 @@ pub fn change(before: &[Block], after: &[Block], rule: &Rule) -> Option<Change> 
     let values = |blocks: &[Block]| blocks.iter().map(|block| block.value).collect::<Vec<_>>();
     let relative = |blocks: &[Block]| {
         let one =
-            |block: &Block| block.kernel.filter(|kernel| *kernel > 0.0).map(|kernel| block.value / kernel);
+            |block: &Block| block.beside.filter(|beside| *beside > 0.0).map(|beside| block.value / beside);
         blocks.iter().map(one).collect::<Option<Vec<_>>>()
     };
-    let plain = ratio(&values(before), &values(after), rule.between_runs)?;
+    let plain = ratio(&values(before), &values(after), rule)?;
     let calibrated = match (relative(before), relative(after)) {
-        (Some(before), Some(after)) => ratio(&before, &after, rule.between_runs),
+        (Some(before), Some(after)) => ratio(&before, &after, rule),
         _ => None,
     };
     let other = calibrated.unwrap_or(plain);
@@ -259,7 +264,8 @@ mod tests {
         };
         let before = scaled(&[1.0, 2.0, 4.0, 8.0], 0.0, 1.0);
         let after = scaled(&[1.0, 2.0, 5.0], 1.0, 2.0);
-        let got = ratio(&before, &after, 0.0).expect("enough values");
+        let bare = Rule { between_runs: 0.0, within_run: 0.0, ..Rule::new(1.25) };
+        let got = ratio(&before, &after, &bare).expect("enough values");
         near(got.ratio, 1.0_f64.exp(), 1e-9);
         // V = 1/4 + 4/3; degrees = V² / ((1/4)²/3 + (4/3)²/2) = 2.7557; t = 0.79472.
         let (variance, degrees) = (0.25_f64 + 4.0 / 3.0, 2.755_725_190_839_695_f64);
@@ -281,8 +287,8 @@ mod tests {
 
     #[test]
     fn one_block_shows_nothing() {
-        assert_eq!(ratio(&[1.0], &[2.0, 2.0], 0.07), None);
-        assert_eq!(ratio(&[1.0, 0.0], &[2.0, 2.0], 0.07), None);
+        assert_eq!(ratio(&[1.0], &[2.0, 2.0], &Rule::new(1.25)), None);
+        assert_eq!(ratio(&[1.0, 0.0], &[2.0, 2.0], &Rule::new(1.25)), None);
     }
 
     /// What a noisy machine does to the blocks of a run.
@@ -319,7 +325,7 @@ mod tests {
                         false => 1.0,
                     };
                     let kernel = (self.felt * run + 0.03 * normal(random)).exp();
-                    Block { value: level * (run + drift).exp() * hit, kernel: Some(kernel) }
+                    Block { value: level * (run + drift).exp() * hit, beside: Some(kernel) }
                 })
                 .collect()
         }
@@ -360,9 +366,15 @@ mod tests {
     #[test]
     fn noise_alone_is_no_alarm() {
         // What is allowed is one of a hundred; the noisy world has more scatter than the rule assumes.
-        for (world, blocks, most) in
-            [(QUIET, 3, 0.01), (QUIET, 5, 0.01), (NOISY, 3, 0.02), (NOISY, 5, 0.015), (NOISY, 10, 0.015)]
-        {
+        for (world, blocks, most) in [
+            (QUIET, 2, 0.01),
+            (QUIET, 3, 0.01),
+            (QUIET, 5, 0.01),
+            (NOISY, 2, 0.03),
+            (NOISY, 3, 0.02),
+            (NOISY, 5, 0.015),
+            (NOISY, 10, 0.015),
+        ] {
             let (alarms, _) = trials(world, blocks, 1.0);
             assert!(alarms <= most, "{alarms} of runs with {blocks} blocks had a false alarm");
         }
@@ -383,7 +395,7 @@ mod tests {
     fn a_busy_machine_is_no_change_and_a_change_of_all_is_one() {
         let rule = Rule::new(1.25);
         let blocks = |value: f64, kernel: f64| {
-            [0.99, 1.0, 1.01].map(|wobble| Block { value: value * wobble, kernel: Some(kernel * wobble) })
+            [0.99, 1.0, 1.01].map(|wobble| Block { value: value * wobble, beside: Some(kernel * wobble) })
         };
         // Everything takes twice as long, the native work too.
         let busy = change(&blocks(10.0, 5.0), &blocks(20.0, 10.0), &rule).expect("blocks");
@@ -403,8 +415,8 @@ mod tests {
             let mut set = |n: usize| (0..n).map(|_| (2.0 * normal(&mut random)).exp()).collect::<Vec<_>>();
             let (before, after) = (set(3), set(5));
             let (there, back) = (
-                ratio(&before, &after, 0.07).expect("values"),
-                ratio(&after, &before, 0.07).expect("values"),
+                ratio(&before, &after, &Rule::new(1.25)).expect("values"),
+                ratio(&after, &before, &Rule::new(1.25)).expect("values"),
             );
             near(there.ratio * back.ratio, 1.0, 1e-9);
             near(there.low * back.high, 1.0, 1e-6);
