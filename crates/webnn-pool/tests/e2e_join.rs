@@ -264,7 +264,8 @@ async fn one_that_lies_is_put_out_and_nobody_is_told_its_numbers() {
         .await;
     answers.nothing_is_lost();
     assert_eq!((rig.count("guests_went.put_out"), rig.count("workers_left.quarantined")), (1, 1));
-    assert_eq!(rig.count("checks.wrong_by_spot_check"), 1);
+    // What was held back of it when it went is still judged.
+    assert!(rig.count("checks.wrong_by_spot_check") >= 1);
     visitor.sees("over-text", "put out").await;
     // Nor does it come back.
     visitor.reload().await;
