@@ -4,7 +4,7 @@
 
 mod support;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -71,9 +71,10 @@ async fn measure(
     model: &AcceleratedModel,
     pairs: &[Pair],
     inputs: &Arc<[NamedTensor]>,
+    turns: usize,
     times: &mut BTreeMap<Pair, Vec<f64>>,
 ) {
-    for _ in 0..TURNS {
+    for _ in 0..turns {
         for &(browser, backend) in pairs {
             let model = model.clone().in_browsers([browser]).on_backends([backend]);
             for run in 0..RUNS {
@@ -139,17 +140,17 @@ async fn each_size_finds_its_best_arm_and_a_new_process_still_knows() {
     }
     // Loading keeps a browser's compilers busy for seconds, on all cores: nothing that is measured beside it is worth
     // much. So everything is loaded before, and the double is measured first without taking note of it.
-    let mut times: BTreeMap<u64, BTreeMap<Pair, Vec<f64>>> = BTreeMap::new();
+    let mut before: BTreeMap<u64, BTreeMap<Pair, Vec<f64>>> = BTreeMap::new();
     for n in [128, 16] {
         let dims = model.signature().bind(&tokens(&model, n)).expect("sizes");
         for &(browser, backend) in &pairs {
             let one = model.clone().in_browsers([browser]).on_backends([backend]);
             one.preload(dims.clone()).await.expect("it loads");
         }
-        measure(&double, &pairs, &tokens(&double, n), &mut BTreeMap::new()).await;
+        measure(&double, &pairs, &tokens(&double, n), 1, &mut BTreeMap::new()).await;
     }
     for n in [128, 16] {
-        measure(&double, &pairs, &tokens(&double, n), times.entry(n).or_default()).await;
+        measure(&double, &pairs, &tokens(&double, n), TURNS, before.entry(n).or_default()).await;
     }
     let mut went: BTreeMap<u64, Vec<Pair>> = BTreeMap::new();
     for n in [128, 16] {
@@ -167,10 +168,15 @@ async fn each_size_finds_its_best_arm_and_a_new_process_still_knows() {
         }
         println!("{table}n={n}: 60 runs {:?}, the last 20 {:?}", shares(&went[&n]), shares(&went[&n][40..]));
     }
+    // What was the fastest when the pool began to learn may not be it when it is done: the machine does other things too, for
+    // minutes. A pair that was among the fastest either time is a good one.
     let mut best = BTreeMap::new();
     for n in [128, 16] {
-        measure(&double, &pairs, &tokens(&double, n), times.entry(n).or_default()).await;
-        best.insert(n, fastest(n, &times[&n]));
+        let mut after = BTreeMap::new();
+        measure(&double, &pairs, &tokens(&double, n), TURNS, &mut after).await;
+        let found: BTreeSet<Pair> =
+            [&before[&n], &after].into_iter().flat_map(|times| fastest(n, times)).collect();
+        best.insert(n, found);
     }
     for (n, fastest) in &best {
         let right = went[n][40..].iter().filter(|pair| fastest.contains(pair)).count();
