@@ -60,8 +60,8 @@ pub(crate) enum Step {
 const FIRST: [Step; 6] =
     [Step::Formatting, Step::Tidy, Step::SetUp, Step::Fixtures, Step::Compilation, Step::Units];
 
-/// What runs beside the browser-backed tests that it does not disturb: each row one step after the other, the rows at
-/// the same time. Much of what those tests do is waiting for browsers.
+/// What runs beside the clients and those browser-backed tests that it does not disturb: each row one step after the
+/// other, the rows at the same time. Much of what those tests do is waiting for browsers.
 const BESIDE: [&[Step]; 2] = [
     &[Step::Clippy, Step::Documentation, Step::DocTests, Step::Page],
     &[Step::Postgres, Step::Embedding, Step::Cuts, Step::Release],
@@ -88,14 +88,14 @@ fn all(steps: &mut Steps) {
         Err(anyhow!("not run, because set-up or the fixtures failed"))
     };
     steps.browsers(Step::BrowsersAlone, &suite, Wants::Quiet);
-    if ready {
-        steps.one(Step::Clients);
-    }
     std::thread::scope(|scope| {
         let rows = BESIDE.map(|row| {
             let aside = |&step: &Step| (step, Aside::run(step));
             scope.spawn(move || row.iter().map(aside).collect::<Vec<_>>())
         });
+        if ready {
+            steps.one(Step::Clients);
+        }
         steps.browsers(Step::BrowsersBeside, &suite, Wants::Nothing);
         for (row, names) in rows.into_iter().zip(BESIDE) {
             match row.join() {
