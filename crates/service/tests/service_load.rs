@@ -66,15 +66,14 @@ async fn a_full_queue_answers_at_once_with_when_to_come_again() {
 async fn a_deadline_fires_where_the_request_is() {
     let bench = Bench::start(|_, _| {}).await;
     bench.worker.always_run(Step::Slow(Duration::from_secs(5)));
-    let parameters = r#"{"timeout": 300000}"#;
-    let mut first = bench.ask(1, parameters).await;
-    // Those that come while it waits would run with it.
-    while bench.pool.stats().core.running == 0 {
-        tokio::task::yield_now().await;
-    }
-    let mut asked = bench.ask(3, parameters).await;
-    while let Some(answer) = first.try_join_next() {
-        asked.spawn(async { answer.expect("no panic") });
+    let mut asked = JoinSet::new();
+    // The worker has two slots. Each is taken before the next request comes: two that come together would run as one batch.
+    for taken in 1..=3 {
+        let (client, url) = (bench.client.clone(), bench.url("/v2/models/a/infer"));
+        asked.spawn(async move { infer(&client, &url, r#"{"timeout": 300000}"#).await });
+        while bench.pool.stats().core.running < taken.min(2) {
+            tokio::task::yield_now().await;
+        }
     }
     let mut bodies = String::new();
     while let Some(answer) = asked.join_next().await {
