@@ -63,6 +63,8 @@ fn shares(of: &[Pair]) -> BTreeMap<String, usize> {
 /// pair that leads, so that is what is measured; turns, so that what else the machine does hits all.
 const TURNS: usize = 3;
 const RUNS: usize = 8;
+/// How many runs of a session warm it up.
+const WARM_UP: usize = 3;
 /// Arms whose medians differ by less than this share are equally fast, as far as this machine can tell.
 const TIE: f64 = 0.10;
 
@@ -146,6 +148,10 @@ async fn each_size_finds_its_best_arm_and_a_new_process_still_knows() {
         for &(browser, backend) in &pairs {
             let one = model.clone().in_browsers([browser]).on_backends([backend]);
             one.preload(dims.clone()).await.expect("it loads");
+            // Engines go on compiling during a session's first runs, which take up to twice as long as the later ones.
+            for _ in 0..WARM_UP {
+                one.run(tokens(&model, n)).await.expect("it gives its result");
+            }
         }
         measure(&double, &pairs, &tokens(&double, n), 1, &mut BTreeMap::new()).await;
     }
