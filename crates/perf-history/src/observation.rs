@@ -83,8 +83,8 @@ pub struct Observation {
     pub operation: Operation,
     /// How it ended.
     pub outcome: Outcome,
-    /// Whether the session had run before, and just before: a first run compiles and warms up, and one between runs of
-    /// another arm finds cold caches, so its time says little about the next.
+    /// Whether the session had run often enough before, and just before: first runs compile and warm up, and one between
+    /// runs of another arm finds cold caches, so its time says little about the next.
     pub warm: bool,
     /// How long the load took: of a load itself, or the one that the run had to wait for.
     pub load_ms: Option<f64>,

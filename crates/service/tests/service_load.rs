@@ -66,15 +66,13 @@ async fn a_full_queue_answers_at_once_with_when_to_come_again() {
 async fn a_deadline_fires_where_the_request_is() {
     let bench = Bench::start(|_, _| {}).await;
     bench.worker.always_run(Step::Slow(Duration::from_secs(5)));
-    let mut asked = JoinSet::new();
-    // The worker has two slots. Each is taken before the next request comes: two that come together would run as one batch.
-    for taken in 1..=3 {
-        let (client, url) = (bench.client.clone(), bench.url("/v2/models/a/infer"));
-        asked.spawn(async move { infer(&client, &url, r#"{"timeout": 300000}"#).await });
-        while bench.pool.stats().core.running < taken.min(2) {
-            tokio::task::yield_now().await;
-        }
+    // The worker has two slots, and the third gives up first: once a slot is free, it would run.
+    let mut asked = bench.ask(2, r#"{"timeout": 600000}"#).await;
+    while bench.pool.stats().core.running < 2 {
+        tokio::task::yield_now().await;
     }
+    let (client, url) = (bench.client.clone(), bench.url("/v2/models/a/infer"));
+    asked.spawn(async move { infer(&client, &url, r#"{"timeout": 100000}"#).await });
     let mut bodies = String::new();
     while let Some(answer) = asked.join_next().await {
         let (status, body, _) = answer.expect("no panic");

@@ -30,6 +30,8 @@ const SHAPES: usize = 8;
 const MODELS: usize = 16;
 /// How soon a model that found no room is looked at again, at the earliest.
 const SOON: Duration = Duration::from_millis(100);
+/// How many runs warm a session up: engines go on compiling during the first ones. Measured in `docs/selection.md`.
+const WARM_UP_RUNS: u64 = 3;
 
 /// Whether to load a model for a request.
 enum LoadChoice {
@@ -465,7 +467,7 @@ impl Core {
         let state = LeaseState::Running(request);
         let settled =
             worker.is_stranger() || self.selector.note_run(&entry.context(), &session.arm, entry.exploring);
-        let warm = session.completed > 0 && settled;
+        let warm = session.completed >= WARM_UP_RUNS && settled;
         let run_lease = Lease {
             worker: worker.id,
             session: session_id,

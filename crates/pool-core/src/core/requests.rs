@@ -141,7 +141,7 @@ pub(crate) struct Lease {
     pub(crate) session: SessionId,
     pub(crate) state: LeaseState,
     pub(crate) began: Instant,
-    /// Whether its session had completed a run before, and no other arm was tried in between.
+    /// Whether its session had been warmed up by runs, and no other arm was tried in between.
     pub(crate) warm: bool,
     /// Whether the worker had nothing else to do all the while.
     pub(crate) alone: bool,
