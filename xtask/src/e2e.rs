@@ -167,7 +167,16 @@ impl Suite {
 
     /// Runs those binaries that want this, adds their results, and looks for what is left over.
     pub(crate) fn run(&self, wants: Wants, tally: &mut Tally) -> Result<()> {
-        run_all(self.0.iter().filter(|(binary, _)| binary.wants() == wants), &[], &[], tally)
+        run_all(self.those(wants), &[], &[], tally)
+    }
+
+    /// Runs those binaries that want this while other pools run: whoever does that looks for what is left over.
+    pub(crate) fn run_beside(&self, wants: Wants, tally: &mut Tally) -> Result<()> {
+        run_each(self.those(wants), &[], &[], tally)
+    }
+
+    fn those(&self, wants: Wants) -> impl Iterator<Item = &(Binary, Option<PathBuf>)> {
+        self.0.iter().filter(move |(binary, _)| binary.wants() == wants)
     }
 }
 
@@ -187,6 +196,20 @@ fn run_all<'a>(
     tally: &mut Tally,
 ) -> Result<()> {
     let before = Snapshot::take()?;
+    let done = run_each(binaries, environment, tests, tally);
+    let clean = before.expect_nothing_more();
+    if clean.is_err() {
+        tally.failed += 1;
+    }
+    done.and(clean)
+}
+
+fn run_each<'a>(
+    binaries: impl Iterator<Item = &'a (Binary, Option<PathBuf>)>,
+    environment: &[(&'static str, String)],
+    tests: &[&str],
+    tally: &mut Tally,
+) -> Result<()> {
     let mut failed = Vec::new();
     for (binary, program) in binaries {
         if let Err(error) = run_one(binary, program.as_ref(), environment, tests, tally) {
@@ -194,14 +217,10 @@ fn run_all<'a>(
             failed.push(binary.name.as_str());
         }
     }
-    let clean = before.expect_nothing_more();
-    if clean.is_err() {
-        tally.failed += 1;
-    }
     if !failed.is_empty() {
         bail!("failed: {}", failed.join(", "));
     }
-    clean
+    Ok(())
 }
 
 /// Runs a binary where cargo would, but without cargo, which waits for every other cargo.

@@ -60,6 +60,10 @@ pub(crate) struct Test {
     /// Only these steps, comma-separated, one after the other.
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub(crate) only: Vec<Step>,
+    /// We are one of several that work at the same time: everything is built, and what is left over is looked for when all
+    /// have ended.
+    #[arg(long, hide = true)]
+    pub(crate) beside: bool,
 }
 
 #[derive(Debug, Default, Args)]

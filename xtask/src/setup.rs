@@ -40,5 +40,10 @@ pub(crate) fn run(flags: &Setup) -> Result<()> {
 /// `cargo test --workspace`: what is compiled for the first step is not compiled again for the tests.
 pub(crate) fn build() -> Result<PathBuf> {
     compile::cargo("build")?.args(["--bin", "webnn-pool", "--example", "demo"]).run()?;
+    built()
+}
+
+/// The folder in which the binary lies once it is built.
+pub(crate) fn built() -> Result<PathBuf> {
     Ok(Path::new(&metadata::load()?.target).join("debug"))
 }

@@ -4,12 +4,13 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, anyhow};
 use clap::ValueEnum;
 
 use crate::e2e::{Suite, Wants};
 use crate::flags::{Clients, Fixtures, Setup, Shards, Test};
 use crate::home::{HOME_VARIABLE, home};
+use crate::leftovers::Snapshot;
 use crate::metadata;
 use crate::sh::{self, Cmd, Reported};
 use crate::tally::Tally;
@@ -60,9 +61,10 @@ pub(crate) enum Step {
 const FIRST: [Step; 6] =
     [Step::Formatting, Step::Tidy, Step::SetUp, Step::Fixtures, Step::Compilation, Step::Units];
 
-/// What runs beside the clients and those browser-backed tests that it does not disturb: each row one step after the
-/// other, the rows at the same time. Much of what those tests do is waiting for browsers.
-const BESIDE: [&[Step]; 2] = [
+/// What runs beside those browser-backed tests that it does not disturb: each row one step after the other, the rows at the
+/// same time. Much of what those tests and the clients do is waiting for browsers.
+const BESIDE: [&[Step]; 3] = [
+    &[Step::Clients],
     &[Step::Clippy, Step::Documentation, Step::DocTests, Step::Page],
     &[Step::Postgres, Step::Embedding, Step::Cuts, Step::Release],
 ];
@@ -73,13 +75,13 @@ pub(crate) fn run(flags: &Test) -> Result<()> {
     if flags.only.is_empty() {
         all(&mut steps);
     } else {
-        flags.only.iter().for_each(|&step| _ = steps.one(step));
+        flags.only.iter().for_each(|&step| _ = steps.one(step, flags.beside));
     }
     steps.close()
 }
 
 fn all(steps: &mut Steps) {
-    let failed: Vec<Step> = FIRST.into_iter().filter(|&step| !steps.one(step)).collect();
+    let failed: Vec<Step> = FIRST.into_iter().filter(|&step| !steps.one(step, false)).collect();
     let ready = !failed.contains(&Step::SetUp) && !failed.contains(&Step::Fixtures);
     // Found before anything else compiles: cargo lets only one look at a time.
     let suite = if ready {
@@ -87,16 +89,16 @@ fn all(steps: &mut Steps) {
     } else {
         Err(anyhow!("not run, because set-up or the fixtures failed"))
     };
-    steps.browsers(Step::BrowsersAlone, &suite, Wants::Quiet);
+    steps.test(&Step::BrowsersAlone.word(), |tally| suite.as_ref().map_err(again)?.run(Wants::Quiet, tally));
+    let before = Snapshot::take();
     std::thread::scope(|scope| {
         let rows = BESIDE.map(|row| {
             let aside = |&step: &Step| (step, Aside::run(step));
             scope.spawn(move || row.iter().map(aside).collect::<Vec<_>>())
         });
-        if ready {
-            steps.one(Step::Clients);
-        }
-        steps.browsers(Step::BrowsersBeside, &suite, Wants::Nothing);
+        steps.test(&Step::BrowsersBeside.word(), |tally| {
+            suite.as_ref().map_err(again)?.run_beside(Wants::Nothing, tally)
+        });
         for (row, names) in rows.into_iter().zip(BESIDE) {
             match row.join() {
                 Ok(done) => done.into_iter().for_each(|(step, aside)| steps.add(step, aside)),
@@ -104,6 +106,12 @@ fn all(steps: &mut Steps) {
             }
         }
     });
+    steps.test("leftovers", |_| before?.expect_nothing_more());
+}
+
+/// The same error once more, for another step that fails by it.
+fn again(error: &anyhow::Error) -> anyhow::Error {
+    anyhow!("{error:#}")
 }
 
 impl Step {
@@ -112,7 +120,7 @@ impl Step {
         self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
     }
 
-    fn run(self, tally: &mut Tally) -> Result<()> {
+    fn run(self, beside: bool, tally: &mut Tally) -> Result<()> {
         let cargo_test = || Ok::<_, anyhow::Error>(compile::cargo("test")?.arg("--no-fail-fast"));
         match self {
             Self::Formatting => checks::formatting(),
@@ -126,7 +134,8 @@ impl Step {
                 tally.run(cargo_test()?.args(["--lib", "--bins"]).args(tests))
             }
             Self::BrowsersAlone => Suite::build(None)?.run(Wants::Quiet, tally),
-            Self::Clients => clients::run_into(&Clients::default(), tally),
+            Self::Clients if beside => clients::run_beside(&Clients::default(), tally),
+            Self::Clients => clients::run_alone(&Clients::default(), tally),
             Self::BrowsersBeside => Suite::build(None)?.run(Wants::Nothing, tally),
             Self::DocTests => tally.run(cargo_test()?.arg("--doc")),
             Self::Postgres => postgres::run_into(tally),
@@ -149,13 +158,15 @@ struct Aside {
 }
 
 impl Aside {
-    /// Has another process of ours do a step with what the machine has to spare, and shows all that it said when it has
-    /// ended: two that speak at the same time are not understood.
+    /// Has another process of ours do a step, and shows all that it said when it has ended: two that speak at the same time
+    /// are not understood. What only computes gets what the machine has to spare.
     fn run(step: Step) -> Result<Self> {
         let log = log_file(step)?;
         let file = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
         let xtask = std::env::current_exe().context("cannot find our own executable")?;
-        let command = Cmd::new("nice").args(["-n", "19"]).arg(xtask).args(["test", "--only", &step.word()]);
+        let nice = if step == Step::Clients { "0" } else { "19" };
+        let command = Cmd::new("nice").args(["-n", nice]).arg(xtask);
+        let command = command.args(["test", "--beside", "--only", &step.word()]);
         let (status, took) = sh::timed(|| command.env(HOME_VARIABLE, home()?).run_into(&file));
         let said = std::fs::read(&log).with_context(|| format!("cannot read {}", log.display()))?;
         let said = String::from_utf8_lossy(&said);
@@ -181,16 +192,8 @@ struct Steps {
 
 impl Steps {
     /// Does a step.
-    fn one(&mut self, step: Step) -> bool {
-        self.test(&step.word(), |tally| step.run(tally))
-    }
-
-    /// Runs those browser-backed tests that want this.
-    fn browsers(&mut self, step: Step, suite: &Result<Suite>, wants: Wants) {
-        self.test(&step.word(), |tally| match suite {
-            Ok(suite) => suite.run(wants, tally),
-            Err(error) => bail!("{error:#}"),
-        });
+    fn one(&mut self, step: Step, beside: bool) -> bool {
+        self.test(&step.word(), |tally| step.run(beside, tally))
     }
 
     /// Does a step that adds its tests, if it has any, to the tally. When it fails without a failed test, that is one
@@ -230,6 +233,8 @@ impl Steps {
 
 #[cfg(test)]
 mod tests {
+    use anyhow::bail;
+
     use super::*;
 
     #[test]
@@ -271,7 +276,7 @@ mod tests {
     /// No step is left out of the whole, and none is done twice.
     #[test]
     fn every_step_has_its_place() {
-        let rest = [Step::BrowsersAlone, Step::Clients, Step::BrowsersBeside];
+        let rest = [Step::BrowsersAlone, Step::BrowsersBeside];
         let done = [&FIRST[..], &rest, &BESIDE.concat()].concat();
         for step in Step::value_variants() {
             assert_eq!(done.iter().filter(|one| *one == step).count(), 1, "{step:?}");
